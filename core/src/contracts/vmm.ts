@@ -1,0 +1,69 @@
+import type { Image } from "../model/image.js";
+import type { MachineConfig } from "../model/machine-config.js";
+import type { VmHandles, VmRecord } from "../model/vm.js";
+import type { OperationContext } from "../lifecycle/operation.js";
+
+/** What a driver can do; operations ask this and never which driver it is. */
+export interface VmmFeatures {
+  readonly agentTransport: "virtio-serial" | "vsock";
+  readonly snapshot: boolean;
+  readonly hotplug: boolean;
+  readonly balloon: boolean;
+  readonly jail: boolean;
+  readonly rootDisk: "qcow2" | "raw";
+}
+
+/** How a guest's CPU runs: on the host's CPU, or emulated in software. */
+export type Accel = "kvm" | "emulate";
+
+/** The driver chosen for a start, and why in one line. */
+export interface VmmChoice {
+  readonly driver: string;
+  readonly accel: Accel;
+  readonly reason: string;
+}
+
+export interface VmmLaunch {
+  readonly vm: VmRecord;
+  readonly machine: MachineConfig;
+  readonly image: Image;
+  readonly accel: Accel;
+  /** the initramfs followed by the guest configuration, one file on the host */
+  readonly initrdPath: string;
+}
+
+/** One kind of virtual machine monitor. A VMM process is detached: it outlives the daemon. */
+export interface VmmDriver {
+  readonly id: string;
+  readonly features: VmmFeatures;
+  /**
+   * Starts the VMM and returns when it runs the guest's first instruction. On a throw no process is left.
+   * @throws VmmLaunchError with the VMM's own last lines
+   */
+  launch(launch: VmmLaunch, signal: AbortSignal): Promise<VmHandles>;
+  /** The VMM process of a VM, looked up by its socket and then by the saved handles; `undefined` when there is none. */
+  find(
+    vm: VmRecord,
+    saved: VmHandles | undefined,
+  ): Promise<VmHandles | undefined>;
+  /** Resolves when the process has ended. Never rejects; ends early on abort. */
+  waitForExit(handles: VmHandles, signal: AbortSignal): Promise<void>;
+  /** Ends the process at once and removes its sockets. Idempotent; a recycled pid is never signalled. */
+  kill(vm: VmRecord, handles: VmHandles | undefined): Promise<void>;
+  /** Arguments of the VMM's command line, for `--dry-run` and the log. */
+  describe(launch: VmmLaunch): readonly string[];
+}
+
+/** The drivers of this install and the choice among them. */
+export interface VmmDrivers {
+  get(id: string): VmmDriver;
+  /**
+   * Chooses for one start. A probe boot, when one is needed, is done once and its answer remembered.
+   * @param wanted `auto` takes KVM when a probe boot has proved it
+   */
+  choose(
+    wanted: "auto" | Accel,
+    image: Image,
+    operation: Pick<OperationContext, "signal" | "progress" | "logger">,
+  ): Promise<VmmChoice>;
+}

@@ -1,0 +1,47 @@
+import { throwIfCancelled } from "./operation.js";
+
+/** Mutual exclusion by key, first come first served. */
+export class KeyedLock {
+  readonly #tails = new Map<string, Promise<void>>();
+
+  /**
+   * Runs `work` alone among holders of `key`.
+   * @throws CancelledError when `signal` aborts while waiting; the place in the queue is given up then
+   */
+  async run<T>(
+    key: string,
+    signal: AbortSignal,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const previous = this.#tails.get(key) ?? Promise.resolve();
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const tail = previous.then(() => held);
+    this.#tails.set(key, tail);
+    try {
+      await waitFor(previous, signal);
+      throwIfCancelled(signal, `waiting for ${key}`);
+      return await work();
+    } finally {
+      release();
+      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+    }
+  }
+
+  /** Number of keys held or waited for. */
+  get size(): number {
+    return this.#tails.size;
+  }
+}
+
+function waitFor(turn: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    signal.addEventListener("abort", done);
+    if (signal.aborted) done();
+    void turn.then(done);
+  });
+}

@@ -1,0 +1,55 @@
+import type { GuestConfig } from "../model/guest-config.js";
+import type { MachineConfig } from "../model/machine-config.js";
+import { SlotConflictError } from "./hook-errors.js";
+
+type Config = GuestConfig | MachineConfig;
+
+/**
+ * Remembers who owns which slot of a configuration while plugins add to it one after another. Keys of the records are slots, and
+ * so is every plain property.
+ */
+export class SlotOwners {
+  readonly #owners = new Map<string, string>();
+
+  constructor(initial: Config) {
+    for (const [slot] of slotsOf(initial)) this.#owners.set(slot, "banger");
+  }
+
+  /**
+   * Compares what a plugin got with what it returned and notes it as the owner of what is new.
+   * @throws {@link SlotConflictError} when it changed or dropped a slot that was there
+   */
+  claim(plugin: string, before: Config, after: Config): void {
+    const next = new Map(slotsOf(after));
+    const conflict = (slot: string): SlotConflictError => {
+      const [kind = "", key = ""] = slot.split("\0");
+      return new SlotConflictError(
+        kind,
+        key,
+        this.#owners.get(slot) ?? "banger",
+        plugin,
+      );
+    };
+    for (const [slot, value] of slotsOf(before)) {
+      if (!next.has(slot) || next.get(slot) !== value) throw conflict(slot);
+      next.delete(slot);
+    }
+    for (const slot of next.keys()) this.#owners.set(slot, plugin);
+  }
+}
+
+function* slotsOf(config: Config): Generator<[string, unknown]> {
+  for (const [kind, value] of Object.entries(config) as [string, unknown][]) {
+    if (kind === "network" || typeof value !== "object" || value === null)
+      yield [`${kind}\0`, value];
+    else
+      for (const [key, item] of Object.entries(value))
+        yield [`${kind}\0${key}`, item];
+  }
+}
+
+/** Freezes a configuration and its records, so that a tap which writes to its argument fails instead of hiding the change. */
+export function freezeConfig<T extends Config>(config: T): T {
+  for (const value of Object.values(config)) Object.freeze(value);
+  return Object.freeze(config);
+}

@@ -1,0 +1,50 @@
+import { BangerError } from "../errors.js";
+import { suggestName } from "./suggest.js";
+import type { VmRecord } from "./vm.js";
+
+export class VmNotFoundError extends BangerError {
+  override readonly code = "ERR_VM_NOT_FOUND";
+  override readonly kind = "not-found";
+  constructor(reference: string, names: readonly string[]) {
+    super(`no VM matches ${JSON.stringify(reference)}`, {
+      hint: suggestName(reference, names),
+    });
+  }
+}
+
+export class VmAmbiguousError extends BangerError {
+  override readonly code = "ERR_VM_AMBIGUOUS";
+  override readonly kind = "usage";
+  constructor(reference: string, names: readonly string[]) {
+    super(
+      `${JSON.stringify(reference)} matches several VMs: ${names.join(", ")}`,
+      {
+        hint: "Write more of the name or the id",
+      },
+    );
+  }
+}
+
+/**
+ * Resolves what a user wrote: an exact id or name, else a prefix of exactly one VM's id or name.
+ * @throws {@link VmNotFoundError} and {@link VmAmbiguousError}
+ */
+export function resolveVm(
+  reference: string,
+  vms: readonly VmRecord[],
+): VmRecord {
+  const exact = vms.find((vm) => vm.id === reference || vm.name === reference);
+  if (exact) return exact;
+  const matches =
+    reference === ""
+      ? []
+      : vms.filter(
+          (vm) => vm.id.startsWith(reference) || vm.name.startsWith(reference),
+        );
+  const [match] = matches;
+  const names = (list: readonly VmRecord[]): string[] =>
+    list.map((vm) => vm.name);
+  if (match === undefined) throw new VmNotFoundError(reference, names(vms));
+  if (matches.length > 1) throw new VmAmbiguousError(reference, names(matches));
+  return match;
+}

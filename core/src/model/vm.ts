@@ -1,0 +1,111 @@
+import type { Json } from "./json.js";
+import type { Timeline } from "./timeline.js";
+
+/** 12 hexadecimal digits, made once and never changed. */
+export type VmId = string & { readonly brand: "VmId" };
+
+export type VmState = "created" | "running" | "stopped" | "error";
+
+/** A start in progress is an operation, not a state; `delete` is legal from every state. */
+export const legalMoves: Readonly<Record<VmState, readonly VmState[]>> = {
+  created: ["running", "error"],
+  running: ["stopped", "error"],
+  stopped: ["running", "error"],
+  error: ["running", "stopped", "error"],
+};
+
+/** What the owner wants. */
+export interface VmSpec {
+  /** name of the image at creation */
+  readonly image: string;
+  readonly vcpus: number;
+  /** guest memory, MiB */
+  readonly memoryMiB: number;
+  /** size of the disk at /root, bytes; sparse on the host */
+  readonly diskSizeBytes: number;
+  /** may the guest open connections to the outside? */
+  readonly nat: boolean;
+  /** ids of the plugins enabled for this VM, in load order */
+  readonly plugins: readonly string[];
+  /** how its CPU runs: `auto` takes KVM where it works */
+  readonly accel: "auto" | "kvm" | "emulate";
+  /** deleted when the last session that uses it ends */
+  readonly ephemeral: boolean;
+}
+
+/** An address that reaches a port of the guest. */
+export interface Endpoint {
+  /** IPv4 address */
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * Durable facts, among them every name that teardown needs. Written before the thing they name is made.
+ */
+export interface VmRuntime {
+  /** the VM's own directory: disks, logs, handles; goes with the VM */
+  readonly directory: string;
+  /** directory of the VM's sockets, short enough for a 108-byte socket path */
+  readonly runDirectory: string;
+  /** address that reaches the guest from the host */
+  readonly guestIp: string;
+  readonly ssh: Endpoint;
+  /** `<name>.vm`, whoever publishes it */
+  readonly dnsName: string;
+  readonly networkMode: string;
+  /** id of the VMM driver that launched it last */
+  readonly driver?: string;
+  /** how the guest's CPU runs: `kvm` or `emulate` */
+  readonly accel?: string;
+  /** TAP device, in network modes that have one */
+  readonly tapDevice?: string;
+  readonly vsockCid?: number;
+  readonly baseLoop?: string;
+  readonly cowLoop?: string;
+  readonly dmName?: string;
+  readonly dmDevice?: string;
+  /** plugins of the last start: cleanup uses this set, whatever is enabled now */
+  readonly startedPlugins: readonly string[];
+  /** durable JSON of each plugin, by plugin id */
+  readonly teardown: Readonly<Record<string, Json>>;
+  /** one line; set in state `error` */
+  readonly lastError?: string;
+  readonly lastStart?: Timeline;
+}
+
+/** The repository that `vm run <path>` copied in. */
+export interface VmWorkspace {
+  readonly guestPath: string;
+  readonly sourcePath: string;
+}
+
+export interface VmRecord {
+  readonly id: VmId;
+  readonly name: string;
+  readonly imageId: string;
+  readonly state: VmState;
+  /** ISO 8601, UTC */
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly spec: VmSpec;
+  readonly runtime: VmRuntime;
+  readonly workspace?: VmWorkspace;
+}
+
+/** What is true right now. Never in the store: it lives in `handles.json` and a cache over it. */
+export interface VmHandles {
+  /** the VMM process */
+  readonly pid: number;
+  /** start time of that process, clock ticks since boot (proc(5), stat field 22): tells a recycled pid */
+  readonly pidStartTicks: number;
+  readonly tapDevice?: string;
+  readonly baseLoop?: string;
+  readonly cowLoop?: string;
+  readonly dmName?: string;
+  readonly dmDevice?: string;
+}
+
+export function isVmId(text: string): text is VmId {
+  return /^[0-9a-f]{12}$/.test(text);
+}

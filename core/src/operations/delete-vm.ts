@@ -1,0 +1,46 @@
+import type { VmFiles } from "../contracts/vm-files.js";
+import type { VmStore } from "../contracts/vm-store.js";
+import { JoinedError } from "../errors.js";
+import {
+  forTeardown,
+  runStage,
+  type OperationContext,
+} from "../lifecycle/operation.js";
+import type { VmRecord } from "../model/vm.js";
+import type { TearDownVm } from "./tear-down-vm.js";
+
+/**
+ * Removes a VM with its disks, from any state. The caller holds the VM's lock.
+ * @throws JoinedError when something could not be removed; the record stays then, in state `error`, and delete can be called again
+ */
+export type DeleteVm = (
+  vm: VmRecord,
+  operation: OperationContext,
+) => Promise<void>;
+
+export function createDeleteVm(deps: {
+  vmStore: VmStore;
+  vmFiles: VmFiles;
+  tearDownVm: TearDownVm;
+}): DeleteVm {
+  const { vmStore, vmFiles, tearDownVm } = deps;
+  return (vm, operation) =>
+    runStage(forTeardown(operation), "delete", vm.name, async () => {
+      const leftovers = await tearDownVm(vm, "delete", operation);
+      if (leftovers.length > 0) {
+        await vmStore.update(vm.id, ({ runtime }) => ({
+          state: "error",
+          runtime: {
+            ...runtime,
+            lastError: `not everything was removed: ${leftovers.join("; ")}`,
+          },
+        }));
+        throw new JoinedError(
+          `${vm.name} is not deleted: something is left`,
+          leftovers,
+        );
+      }
+      await vmFiles.removeAll(vm);
+      await vmStore.remove(vm.id);
+    });
+}

@@ -1,0 +1,110 @@
+import type { GuestSsh } from "../contracts/guest.js";
+import type { HandleStore } from "../contracts/handle-store.js";
+import {
+  ImageNotFoundError,
+  type ImageStore,
+} from "../contracts/image-store.js";
+import type { VmFiles } from "../contracts/vm-files.js";
+import type { VmStore } from "../contracts/vm-store.js";
+import type { VmmDrivers } from "../contracts/vmm.js";
+import { describeError } from "../errors.js";
+import type { OperationContext } from "../lifecycle/operation.js";
+import type { VmHandles, VmRecord } from "../model/vm.js";
+import type { PluginRegistry } from "../plugins/plugin-registry.js";
+import type { TearDownVm } from "./tear-down-vm.js";
+
+/**
+ * Makes one record and the host agree, when a daemon begins: a live VM is adopted and published again, the remains of a dead or
+ * half-started one are removed. Never throws; what went wrong is in the record. The caller holds the VM's lock.
+ * @returns the VMM process of an adopted VM
+ */
+export type ReconcileVm = (
+  vm: VmRecord,
+  operation: OperationContext,
+) => Promise<VmHandles | undefined>;
+
+export function createReconcileVm(deps: {
+  vmStore: VmStore;
+  handleStore: HandleStore;
+  imageStore: ImageStore;
+  vmmDrivers: VmmDrivers;
+  vmFiles: VmFiles;
+  guestSsh: GuestSsh;
+  pluginRegistry: PluginRegistry;
+  tearDownVm: TearDownVm;
+}): ReconcileVm {
+  const { vmStore, handleStore, imageStore, vmmDrivers, vmFiles } = deps;
+  const { guestSsh, pluginRegistry, tearDownVm } = deps;
+
+  const adopt = async (
+    vm: VmRecord,
+    handles: VmHandles,
+    operation: OperationContext,
+  ): Promise<void> => {
+    await handleStore.write(vm, handles);
+    const image = await imageStore.find(vm.imageId);
+    if (!image) throw new ImageNotFoundError(vm.imageId, []);
+    const plugins = await pluginRegistry.select(vm.runtime.startedPlugins);
+    await plugins.postStart(
+      vm,
+      image,
+      (command, signal) => guestSsh.exec(vm, command, signal),
+      operation,
+    );
+  };
+
+  const settle = async (
+    vm: VmRecord,
+    operation: OperationContext,
+  ): Promise<VmHandles | undefined> => {
+    const { driver } = vm.runtime;
+    if (driver === undefined) return undefined;
+    const handles = await vmmDrivers
+      .get(driver)
+      .find(vm, await handleStore.read(vm));
+    if (vm.state === "running" && handles) {
+      await adopt(vm, handles, operation);
+      operation.logger.info("VM adopted", { vmId: vm.id, pid: handles.pid });
+      return handles;
+    }
+    const hasRemains =
+      vm.state === "running" || handles || vm.runtime.startedPlugins.length > 0;
+    if (!hasRemains) return undefined;
+    const leftovers = await tearDownVm(vm, "stop", operation);
+    // A start that the last daemon did not finish for a VM that had never run leaves no VM.
+    if (vm.state === "created" && leftovers.length === 0) {
+      await vmFiles.removeAll(vm);
+      await vmStore.remove(vm.id);
+      operation.logger.info("Unfinished VM removed", { vmId: vm.id });
+      return undefined;
+    }
+    await vmStore.update(vm.id, ({ state, runtime }) => ({
+      state: leftovers.length > 0 || state === "error" ? "error" : "stopped",
+      runtime: {
+        ...runtime,
+        ...(leftovers.length > 0 ? { lastError: leftovers.join("; ") } : {}),
+      },
+    }));
+    operation.logger.info("Remains of a VM removed", {
+      vmId: vm.id,
+      leftovers,
+    });
+    return undefined;
+  };
+
+  return async (vm, operation) => {
+    try {
+      return await settle(vm, operation);
+    } catch (error) {
+      operation.logger.error("VM could not be reconciled", {
+        vmId: vm.id,
+        error,
+      });
+      await vmStore.update(vm.id, ({ runtime }) => ({
+        state: "error",
+        runtime: { ...runtime, lastError: describeError(error) },
+      }));
+      return undefined;
+    }
+  };
+}

@@ -1,0 +1,61 @@
+import type { HostFacts } from "../contracts/host-facts.js";
+import type { VmStore } from "../contracts/vm-store.js";
+import { InvalidValueError } from "../errors.js";
+import { runStage, type OperationContext } from "../lifecycle/operation.js";
+import { formatSize } from "../model/size.js";
+import type { VmRecord, VmSpec } from "../model/vm.js";
+import type { PluginRegistry } from "../plugins/plugin-registry.js";
+import { VmStateError } from "./operation-errors.js";
+import { checkResources } from "./resolve-spec.js";
+
+export type SpecChange = Partial<
+  Pick<VmSpec, "vcpus" | "memoryMiB" | "diskSizeBytes" | "nat">
+>;
+
+/**
+ * Changes what the owner wants of a VM. vCPUs, memory and disk size need a stopped VM; the rest is each plugin's to allow. The record
+ * changes only when all agreed. The caller holds the VM's lock.
+ * @throws VmStateError, InvalidValueError, or a plugin's refusal
+ */
+export type ReconfigureVm = (
+  vm: VmRecord,
+  change: SpecChange,
+  operation: OperationContext,
+) => Promise<VmRecord>;
+
+export function createReconfigureVm(deps: {
+  vmStore: VmStore;
+  hostFacts: HostFacts;
+  pluginRegistry: PluginRegistry;
+}): ReconfigureVm {
+  const { vmStore, hostFacts, pluginRegistry } = deps;
+  return async (vm, change, operation) => {
+    const after: VmRecord = { ...vm, spec: { ...vm.spec, ...change } };
+    checkResources(after.spec, hostFacts);
+    const live = vm.state === "running";
+    const frozen = (["vcpus", "memoryMiB", "diskSizeBytes"] as const).filter(
+      (key) => after.spec[key] !== vm.spec[key],
+    );
+    if (live && frozen.length > 0) {
+      throw new VmStateError(
+        `${vm.name} is running; its ${frozen.join(", ")} cannot change now`,
+        {
+          hint: `Stop it first: banger vm stop ${vm.name}`,
+        },
+      );
+    }
+    if (after.spec.diskSizeBytes < vm.spec.diskSizeBytes) {
+      throw new InvalidValueError(
+        `a disk cannot shrink to ${formatSize(after.spec.diskSizeBytes)}`,
+        {
+          hint: `${vm.name} has ${formatSize(vm.spec.diskSizeBytes)}; choose that or more`,
+        },
+      );
+    }
+    await runStage(operation, "configure", "asking every plugin", async () => {
+      const plugins = await pluginRegistry.select(vm.spec.plugins);
+      await plugins.configChange(vm, after, live, operation);
+    });
+    return vmStore.update(vm.id, () => ({ spec: after.spec }));
+  };
+}

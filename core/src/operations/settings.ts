@@ -1,0 +1,16 @@
+/** Settings that operations read; the install's configuration fills them. */
+export interface OperationSettings {
+  readonly defaultImage: string;
+  readonly defaults: {
+    readonly vcpus: number;
+    readonly memoryMiB: number;
+    readonly diskSizeBytes: number;
+  };
+  /** plugins enabled by the configuration */
+  readonly enabledPlugins: readonly string[];
+  readonly accel: "auto" | "kvm" | "emulate";
+  /** longest wait for the guest's first answer, ms */
+  readonly readyTimeoutMs: number;
+  /** longest wait for a guest to power off, ms */
+  readonly stopTimeoutMs: number;
+}

@@ -1,0 +1,297 @@
+import type { GuestAgent, GuestSsh } from "../contracts/guest.js";
+import { GuestNotReadyError } from "../contracts/guest.js";
+import type { GuestBoot } from "../contracts/guest-boot.js";
+import type { GuestKeys } from "../contracts/guest-keys.js";
+import type { HandleStore } from "../contracts/handle-store.js";
+import type { HostFacts } from "../contracts/host-facts.js";
+import {
+  ImageNotFoundError,
+  type ImageStore,
+} from "../contracts/image-store.js";
+import type { Network } from "../contracts/network.js";
+import type { RootDisks } from "../contracts/root-disks.js";
+import type { VmFiles } from "../contracts/vm-files.js";
+import type { VmStore } from "../contracts/vm-store.js";
+import type { VmmChoice, VmmDriver, VmmDrivers } from "../contracts/vmm.js";
+import { describeError } from "../errors.js";
+import { guestDefaults, machineDefaults } from "../lifecycle/guest-defaults.js";
+import { PreflightError } from "../lifecycle/hook-errors.js";
+import { runStage, type OperationContext } from "../lifecycle/operation.js";
+import { UndoStack } from "../lifecycle/undo-stack.js";
+import type { GuestConfig } from "../model/guest-config.js";
+import type { Image } from "../model/image.js";
+import type { MachineConfig } from "../model/machine-config.js";
+import type { VmHandles, VmRecord } from "../model/vm.js";
+import type { PluginRegistry } from "../plugins/plugin-registry.js";
+import type { PluginSet } from "../plugins/plugin-set.js";
+import { NatUnavailableError, StartFailedError } from "./operation-errors.js";
+import { checkResources } from "./resolve-spec.js";
+import type { OperationSettings } from "./settings.js";
+import type { TearDownVm } from "./tear-down-vm.js";
+
+export interface StartPlan {
+  readonly guest: GuestConfig;
+  readonly machine: MachineConfig;
+}
+
+/**
+ * Starts a VM that is not running; the caller holds its lock. Resolves when the guest answers and every plugin has published.
+ * On a throw everything that the start made is gone again; the VM is in state `error` when its VMM had run and nobody cancelled,
+ * else in the state it had.
+ * @throws StartFailedError
+ */
+export type StartVm = (
+  vm: VmRecord,
+  operation: OperationContext,
+) => Promise<VmRecord>;
+
+export interface StartVmDeps {
+  readonly vmStore: VmStore;
+  readonly handleStore: HandleStore;
+  readonly imageStore: ImageStore;
+  readonly vmmDrivers: VmmDrivers;
+  readonly network: Network;
+  readonly rootDisks: RootDisks;
+  readonly guestBoot: GuestBoot;
+  readonly guestAgent: GuestAgent;
+  readonly guestSsh: GuestSsh;
+  readonly guestKeys: GuestKeys;
+  readonly hostFacts: HostFacts;
+  readonly vmFiles: VmFiles;
+  readonly pluginRegistry: PluginRegistry;
+  readonly tearDownVm: TearDownVm;
+  readonly settings: OperationSettings;
+}
+
+/** Console lines that a failed boot shows. */
+const consoleLines = 15;
+
+/** Runs the config hooks on the defaults: what the guest and the machine will be. Makes nothing. */
+export async function planStart(
+  deps: Pick<StartVmDeps, "guestKeys" | "network" | "rootDisks">,
+  vm: VmRecord,
+  image: Image,
+  plugins: PluginSet,
+  operation: OperationContext,
+): Promise<StartPlan> {
+  const { guestKeys, network, rootDisks } = deps;
+  const guest = await plugins.guestConfig(
+    guestDefaults({
+      vm,
+      network: network.guestNetwork(vm),
+      authorizedKey: await guestKeys.authorizedKey(),
+      hostKey: await guestKeys.hostKey(vm),
+    }),
+    vm,
+    image,
+    operation,
+  );
+  const machine = await plugins.machineConfig(
+    machineDefaults({
+      vm,
+      rootDrive: rootDisks.drive(vm),
+      nic: network.nic(vm),
+      agent: { socketPath: `${vm.runtime.runDirectory}/agent.sock` },
+    }),
+    vm,
+    image,
+    operation,
+  );
+  if (vm.spec.nat && machine.egress["net0"] !== "open")
+    throw new NatUnavailableError(vm.spec.plugins);
+  return { guest, machine };
+}
+
+export function createStartVm(deps: StartVmDeps): StartVm {
+  const { vmStore, handleStore, imageStore, vmmDrivers, network, rootDisks } =
+    deps;
+  const { guestBoot, guestAgent, guestSsh, hostFacts, vmFiles } = deps;
+  const { pluginRegistry, tearDownVm, settings, guestKeys } = deps;
+
+  const preflight = async (
+    vm: VmRecord,
+    image: Image,
+    plugins: PluginSet,
+    operation: OperationContext,
+  ): Promise<void> => {
+    checkResources(vm.spec, hostFacts);
+    const findings = await plugins.preflight(vm, image, operation);
+    for (const finding of findings.filter(
+      ({ severity }) => severity === "warning",
+    )) {
+      operation.progress("preflight", `warning: ${finding.message}`);
+      operation.logger.warn("Preflight warning", { finding });
+    }
+    const errors = findings.filter(({ severity }) => severity === "error");
+    if (errors.length > 0) throw new PreflightError(vm.name, errors);
+  };
+
+  const waitReady = async (
+    vm: VmRecord,
+    vmm: VmmDriver,
+    handles: VmHandles,
+    operation: OperationContext,
+  ): Promise<void> => {
+    const answered = new AbortController();
+    const signal = AbortSignal.any([operation.signal, answered.signal]);
+    const ended = vmm.waitForExit(handles, signal).then(async () => {
+      if (signal.aborted) return;
+      const lines = await vmFiles.consoleTail(vm, consoleLines);
+      throw new GuestNotReadyError(
+        vm.name,
+        "ended before it answered; its console says",
+        lines,
+      );
+    });
+    const ready = guestAgent.waitReady(vm, settings.readyTimeoutMs, signal);
+    try {
+      await Promise.race([ready, ended.then(() => ready)]);
+    } catch (error) {
+      if (!(error instanceof GuestNotReadyError) || error.console.length > 0)
+        throw error;
+      const lines = await vmFiles.consoleTail(vm, consoleLines);
+      const limit = `did not answer within ${String(settings.readyTimeoutMs / 1000)} s; its console says`;
+      throw new GuestNotReadyError(vm.name, limit, lines, error);
+    } finally {
+      answered.abort();
+      // Both are settled or about to be; neither may become an unhandled rejection.
+      await Promise.allSettled([ended, ready]);
+    }
+  };
+
+  const boot = async (
+    vm: VmRecord,
+    image: Image,
+    choice: VmmChoice,
+    plan: StartPlan,
+    operation: OperationContext,
+  ): Promise<VmHandles> => {
+    const vmm = vmmDrivers.get(choice.driver);
+    const handles = await runStage(
+      operation,
+      "launch",
+      `${choice.driver}, ${choice.reason}`,
+      async () => {
+        const initrdPath = await guestBoot.write(
+          vm,
+          image,
+          plan.guest,
+          plan.machine,
+          operation.signal,
+        );
+        const launch = {
+          vm,
+          image,
+          machine: plan.machine,
+          accel: choice.accel,
+          initrdPath,
+        };
+        const launched = await vmm.launch(launch, operation.signal);
+        await handleStore.write(vm, launched);
+        return launched;
+      },
+    );
+    await runStage(
+      operation,
+      "boot",
+      "waiting for the guest's first answer",
+      () => waitReady(vm, vmm, handles, operation),
+    );
+    return handles;
+  };
+
+  return async (before, operation) => {
+    const undo = new UndoStack(operation.logger);
+    let vmmRan = false;
+    let vm = before;
+    try {
+      const image = await imageStore.find(vm.imageId);
+      if (!image) throw new ImageNotFoundError(vm.imageId, []);
+      const plugins = await pluginRegistry.select(vm.spec.plugins);
+      await runStage(operation, "preflight", "asking every plugin", () =>
+        preflight(vm, image, plugins, operation),
+      );
+      await vmFiles.ensure(vm);
+      const choice = await runStage(
+        operation,
+        "vmm",
+        "choosing how to run the guest",
+        () => vmmDrivers.choose(vm.spec.accel, image, operation),
+      );
+      const plan = await runStage(
+        operation,
+        "configure",
+        "guest and machine",
+        () =>
+          planStart(
+            { guestKeys, network, rootDisks },
+            vm,
+            image,
+            plugins,
+            operation,
+          ),
+      );
+      // From here on something may exist on the host, and this row says what it is called.
+      vm = await vmStore.update(vm.id, ({ runtime }) => ({
+        runtime: {
+          ...withoutError(runtime),
+          driver: choice.driver,
+          accel: choice.accel,
+          startedPlugins: plugins.ids,
+        },
+      }));
+      undo.push("host", async () => {
+        const leftovers = await tearDownVm(vm, "stop", operation);
+        if (leftovers.length > 0) throw new Error(leftovers.join("; "));
+      });
+      await runStage(
+        operation,
+        "prepare",
+        "disks, network, plugins",
+        async () => {
+          await rootDisks.ensure(vm, image, operation.signal);
+          await network.prepare(vm, operation.signal);
+          await plugins.prepareHost(vm, image, operation);
+        },
+      );
+      vmmRan = true;
+      await boot(vm, image, choice, plan, operation);
+      await runStage(operation, "connect", "SSH to the guest", () =>
+        guestSsh.connect(vm, operation.signal),
+      );
+      await runStage(operation, "publish", "plugins open and announce", () =>
+        plugins.postStart(
+          vm,
+          image,
+          (command, signal) => guestSsh.exec(vm, command, signal),
+          operation,
+        ),
+      );
+      return await vmStore.update(vm.id, ({ runtime }) => ({
+        state: "running",
+        runtime: { ...runtime, lastStart: operation.timeline.entries() },
+      }));
+    } catch (cause) {
+      // The first cause stays the cause; what undo could not remove is listed beside it, never instead of it.
+      const leftovers = await undo.unwind();
+      // Before the VMM ran there is nothing to look into, and a cancelled start is nobody's error.
+      const kept = vmmRan && !operation.signal.aborted;
+      await vmStore.update(vm.id, ({ runtime }) => ({
+        state: kept ? "error" : before.state,
+        runtime: {
+          ...runtime,
+          lastError: describeError(cause),
+          lastStart: operation.timeline.entries(),
+        },
+      }));
+      throw new StartFailedError(vm.name, cause, leftovers, kept);
+    }
+  };
+}
+
+function withoutError({
+  lastError: _gone,
+  ...rest
+}: VmRecord["runtime"]): VmRecord["runtime"] {
+  return rest;
+}

@@ -1,0 +1,122 @@
+import type { AsyncHook, FullTap } from "tapable";
+import { BangerError } from "../errors.js";
+import { SlotConflictError } from "../lifecycle/hook-errors.js";
+import {
+  invokeTap,
+  type HookCall,
+  type TapFunction,
+} from "../lifecycle/hook-call.js";
+import { createHooks, type HookName, type Hooks } from "../lifecycle/hooks.js";
+import type { Plugin } from "./define-plugin.js";
+
+export class PluginLoadError extends BangerError {
+  override readonly code = "ERR_PLUGIN_LOAD";
+  constructor(plugin: string, problem: string, cause?: unknown) {
+    super(`plugin ${plugin} cannot be loaded: ${problem}`, {
+      hint: `Leave it out: banger plugin disable ${plugin}`,
+      cause,
+    });
+  }
+}
+
+export interface AppliedPlugin {
+  readonly plugin: Plugin;
+  readonly services: object;
+}
+
+/**
+ * Makes a set of hooks and lets the plugins tap them, in order. Each tap is wrapped: it gets the context made for its plugin, a time
+ * limit, a place in the timeline, and its plugin's name on every error.
+ * @param installed ids that a tap's `before` may name although they are not in this set
+ * @throws {@link PluginLoadError}
+ */
+export function composeHooks(
+  plugins: readonly AppliedPlugin[],
+  installed: readonly string[],
+): Hooks {
+  const hooks = createHooks();
+  let applying = "";
+  let taps = 0;
+  for (const name of Object.keys(hooks) as HookName[]) {
+    (hooks[name] as AsyncHook<unknown[], unknown>).intercept({
+      register: (tap) => {
+        const plugin = applying;
+        if (tap.name !== plugin && !tap.name.startsWith(`${plugin}:`)) {
+          throw new PluginLoadError(
+            plugin,
+            `it taps ${name} under the name ${tap.name}; use ${plugin}`,
+          );
+        }
+        const original = toPromise(tap);
+        const fn = (...args: unknown[]): Promise<unknown> =>
+          invokeTap(
+            name,
+            plugin,
+            original,
+            args.slice(0, -1),
+            args.at(-1) as HookCall,
+          );
+        // Cleanup mirrors preparation: stages backwards, and within a stage the newest tap first.
+        const stage =
+          name === "cleanup"
+            ? -(tap.stage ?? 0) - ++taps / 1000
+            : (tap.stage ?? 0);
+        return { ...tap, type: "promise", fn, stage };
+      },
+    });
+  }
+  for (const { plugin, services } of plugins) {
+    applying = plugin.id;
+    try {
+      plugin.apply(hooks, services);
+    } catch (error) {
+      if (
+        error instanceof PluginLoadError ||
+        error instanceof SlotConflictError
+      )
+        throw error;
+      throw new PluginLoadError(plugin.id, "its apply() failed", error);
+    }
+  }
+  checkBefore(hooks, installed);
+  return hooks;
+}
+
+/** tapable ignores a `before` that names nobody. */
+function checkBefore(hooks: Hooks, installed: readonly string[]): void {
+  for (const [hook, { taps }] of Object.entries(hooks) as [
+    string,
+    { taps: FullTap[] },
+  ][]) {
+    const names = new Set([...taps.map((tap) => tap.name), ...installed]);
+    for (const tap of taps) {
+      for (const before of [tap.before ?? []].flat()) {
+        if (names.has(before)) continue;
+        throw new PluginLoadError(
+          tap.name,
+          `in ${hook} it wants to be before ${before}, which nobody is`,
+        );
+      }
+    }
+  }
+}
+
+/** The three ways to tap, as one. */
+function toPromise(tap: FullTap): TapFunction {
+  const fn = tap.fn as (...args: unknown[]) => unknown;
+  switch (tap.type) {
+    case "promise":
+      return async (...args) => fn(...args);
+    case "sync":
+      return (...args) => Promise.resolve().then(() => fn(...args));
+    case "async":
+      return (...args) =>
+        new Promise((resolve, reject) => {
+          fn(...args, (error: unknown, value: unknown) => {
+            if (error === null || error === undefined) resolve(value);
+            else
+              reject(error instanceof Error ? error : new Error(String(error)));
+          });
+        });
+  }
+}

@@ -1,0 +1,173 @@
+import type { VmStore } from "../contracts/vm-store.js";
+import { suggestName } from "../model/suggest.js";
+import { composeHooks, PluginLoadError } from "./compose-hooks.js";
+import type { Plugin, PluginServices } from "./define-plugin.js";
+import type { PluginManifest } from "./manifest.js";
+import {
+  createPluginContainer,
+  type PluginContainer,
+} from "./plugin-container.js";
+import {
+  orderPlugins,
+  PluginNotFoundError,
+  PluginOrderError,
+} from "./plugin-graph.js";
+import { PluginSet } from "./plugin-set.js";
+
+/** A package that the install knows. */
+export interface InstalledPlugin {
+  readonly packageName: string;
+  readonly version: string;
+  readonly description: string;
+  readonly manifest: PluginManifest;
+}
+
+/** Imports the code of an installed plugin. @throws PluginLoadError */
+export type PluginImporter = (installed: InstalledPlugin) => Promise<Plugin>;
+
+/** Validates and returns a plugin's config section. @throws a BangerError that names file and key */
+export type PluginConfigReader = (
+  installed: InstalledPlugin,
+  plugin: Plugin,
+) => unknown;
+
+interface Loaded {
+  readonly plugin: Plugin;
+  readonly container: PluginContainer;
+}
+
+/**
+ * The installed plugins and, for each set of enabled ones, its hooks. Taps cannot be removed from a hook, so hooks are composed once
+ * for every set and kept. The code of a plugin is imported when a set first needs it.
+ */
+export class PluginRegistry {
+  readonly #installed: ReadonlyMap<string, InstalledPlugin>;
+  readonly #importPlugin: PluginImporter;
+  readonly #readConfig: PluginConfigReader;
+  readonly #services: PluginServices;
+  readonly #vmStore: VmStore;
+  readonly #loaded = new Map<string, Promise<Loaded>>();
+  readonly #sets = new Map<string, Promise<PluginSet>>();
+
+  constructor(options: {
+    installed: readonly InstalledPlugin[];
+    importPlugin: PluginImporter;
+    readConfig: PluginConfigReader;
+    services: PluginServices;
+    vmStore: VmStore;
+  }) {
+    this.#installed = new Map(
+      options.installed.map((entry) => [entry.manifest.id, entry]),
+    );
+    this.#importPlugin = options.importPlugin;
+    this.#readConfig = options.readConfig;
+    this.#services = options.services;
+    this.#vmStore = options.vmStore;
+  }
+
+  get installed(): readonly InstalledPlugin[] {
+    return [...this.#installed.values()];
+  }
+
+  /** @throws {@link PluginNotFoundError} */
+  get(id: string): InstalledPlugin {
+    const found = this.#installed.get(id);
+    if (!found) throw new PluginNotFoundError(id, [...this.#installed.keys()]);
+    return found;
+  }
+
+  /** The ids in the order in which they are applied. @see orderPlugins for what it throws */
+  order(ids: readonly string[]): readonly string[] {
+    const manifests = new Map(
+      [...this.#installed].map(([id, entry]) => [id, entry.manifest]),
+    );
+    return orderPlugins(ids, manifests);
+  }
+
+  /**
+   * The hooks of a set, composed at its first use.
+   * @throws {@link PluginLoadError}, {@link PluginNotFoundError}, {@link PluginOrderError}
+   */
+  async select(ids: readonly string[]): Promise<PluginSet> {
+    const ordered = this.order(ids);
+    const key = ordered.join(" ");
+    let set = this.#sets.get(key);
+    if (!set) {
+      set = this.#compose(ordered);
+      this.#sets.set(key, set);
+      // A failed load may be mended while the daemon runs.
+      set.catch(() => this.#sets.delete(key));
+    }
+    return set;
+  }
+
+  /** The set that `ids` chooses with additions and removals, as `--plugin` and `--no-plugin` give them. */
+  resolve(
+    enabled: readonly string[],
+    add: readonly string[],
+    remove: readonly string[],
+  ): readonly string[] {
+    for (const id of [...add, ...remove]) this.get(id);
+    const both = add.find((id) => remove.includes(id));
+    if (both !== undefined) {
+      throw new PluginOrderError(
+        `plugin ${both} is asked for and left out at once`,
+        {
+          hint: "Use one of --plugin and --no-plugin",
+        },
+      );
+    }
+    return this.order(
+      [...new Set([...enabled, ...add])].filter((id) => !remove.includes(id)),
+    );
+  }
+
+  /** Ends what plugins provide for themselves. Idempotent. */
+  async dispose(): Promise<void> {
+    for (const loading of this.#loaded.values()) {
+      const loaded = await loading.catch(() => undefined);
+      await loaded?.container.dispose();
+    }
+    this.#loaded.clear();
+    this.#sets.clear();
+  }
+
+  async #compose(ordered: readonly string[]): Promise<PluginSet> {
+    const loaded = await Promise.all(ordered.map((id) => this.#load(id)));
+    const applied = loaded.map(({ plugin, container }) => ({
+      plugin,
+      services: container.services,
+    }));
+    return new PluginSet(
+      ordered,
+      composeHooks(applied, [...this.#installed.keys()]),
+      this.#vmStore,
+    );
+  }
+
+  #load(id: string): Promise<Loaded> {
+    let loading = this.#loaded.get(id);
+    if (!loading) {
+      loading = this.#importAndWire(this.get(id));
+      this.#loaded.set(id, loading);
+      loading.catch(() => this.#loaded.delete(id));
+    }
+    return loading;
+  }
+
+  async #importAndWire(installed: InstalledPlugin): Promise<Loaded> {
+    const plugin = await this.#importPlugin(installed);
+    const { id } = installed.manifest;
+    if (plugin.id !== id) {
+      throw new PluginLoadError(
+        id,
+        `its code calls itself ${plugin.id}; ${suggestName(plugin.id, [id])}`,
+      );
+    }
+    const config = this.#readConfig(installed, plugin);
+    return {
+      plugin,
+      container: createPluginContainer(plugin, config, this.#services),
+    };
+  }
+}

@@ -1,0 +1,240 @@
+import type { GuestCommand, GuestProcess } from "../contracts/guest.js";
+import type { VmStore } from "../contracts/vm-store.js";
+import type { HookCall, TapFunction } from "../lifecycle/hook-call.js";
+import type { PluginFaultError } from "../lifecycle/hook-errors.js";
+import type { HookContext, Hooks, Teardown } from "../lifecycle/hooks.js";
+import type { OperationContext } from "../lifecycle/operation.js";
+import { freezeConfig, SlotOwners } from "../lifecycle/slots.js";
+import type { Check, CheckSection, Finding } from "../model/check.js";
+import type { GuestConfig } from "../model/guest-config.js";
+import type { Image } from "../model/image.js";
+import type { MachineConfig } from "../model/machine-config.js";
+import type { VmRecord } from "../model/vm.js";
+
+type Caller = Pick<
+  OperationContext,
+  "signal" | "logger" | "timeline" | "progress"
+>;
+
+/** The hooks of one set of enabled plugins, ready to be called. */
+export class PluginSet {
+  /** in the order in which they were applied */
+  readonly ids: readonly string[];
+  readonly #hooks: Hooks;
+  readonly #vmStore: VmStore;
+
+  constructor(ids: readonly string[], hooks: Hooks, vmStore: VmStore) {
+    this.ids = ids;
+    this.#hooks = hooks;
+    this.#vmStore = vmStore;
+  }
+
+  /** Asks all plugins; a plugin that throws is a finding too. */
+  async preflight(
+    vm: VmRecord,
+    image: Image,
+    caller: Caller,
+  ): Promise<readonly Finding[]> {
+    const findings: Finding[] = [];
+    const faults: PluginFaultError[] = [];
+    await this.#hooks.preflight.promise(
+      this.#call(caller, { faults }, (base) => ({
+        ...base,
+        vm,
+        image,
+        report: (finding: Finding) => findings.push(finding),
+      })),
+    );
+    const thrown = faults.map((fault): Finding => ({
+      id: `${fault.plugin}.preflight`,
+      severity: "error",
+      message: fault.message,
+      ...(fault.hint === undefined ? {} : { fix: fault.hint }),
+    }));
+    return [...findings, ...thrown];
+  }
+
+  guestConfig(
+    initial: GuestConfig,
+    vm: VmRecord,
+    image: Image,
+    caller: Caller,
+  ): Promise<GuestConfig> {
+    const call = this.#call(caller, slotKeeper(initial), (base) => ({
+      ...base,
+      vm,
+      image,
+    }));
+    return this.#hooks.guestConfig.promise(freezeConfig(initial), call);
+  }
+
+  machineConfig(
+    initial: MachineConfig,
+    vm: VmRecord,
+    image: Image,
+    caller: Caller,
+  ): Promise<MachineConfig> {
+    const call = this.#call(caller, slotKeeper(initial), (base) => ({
+      ...base,
+      vm,
+      image,
+    }));
+    return this.#hooks.machineConfig.promise(freezeConfig(initial), call);
+  }
+
+  async prepareHost(vm: VmRecord, image: Image, caller: Caller): Promise<void> {
+    await this.#hooks.prepareHost.promise(
+      this.#call(caller, {}, (base, plugin) => ({
+        ...base,
+        vm,
+        image,
+        progress: caller.progress,
+        teardown: this.#teardown(vm, plugin),
+      })),
+    );
+  }
+
+  async postStart(
+    vm: VmRecord,
+    image: Image,
+    exec: (command: GuestCommand, signal: AbortSignal) => Promise<GuestProcess>,
+    caller: Caller,
+  ): Promise<void> {
+    await this.#hooks.postStart.promise(
+      this.#call(caller, {}, (base, plugin) => ({
+        ...base,
+        vm,
+        image,
+        progress: caller.progress,
+        teardown: this.#teardown(vm, plugin),
+        exec: (command: GuestCommand) => exec(command, base.signal),
+      })),
+    );
+  }
+
+  /** Runs every cleanup tap. @returns what failed */
+  async cleanup(
+    vm: VmRecord,
+    reason: "stop" | "delete",
+    caller: Caller,
+  ): Promise<readonly PluginFaultError[]> {
+    const faults: PluginFaultError[] = [];
+    await this.#hooks.cleanup.promise(
+      this.#call(caller, { faults }, (base, plugin) => ({
+        ...base,
+        vm,
+        reason,
+        teardown: this.#teardown(vm, plugin),
+      })),
+    );
+    return faults;
+  }
+
+  /** When a tap refuses, the ones that had agreed are called again, newest first, with the arguments swapped. */
+  async configChange(
+    before: VmRecord,
+    after: VmRecord,
+    live: boolean,
+    caller: Caller,
+  ): Promise<void> {
+    const agreed: (() => Promise<unknown>)[] = [];
+    const contextOf = (base: HookContext): HookContext =>
+      ({ ...base, live, progress: caller.progress }) as HookContext;
+    const call = this.#call(
+      caller,
+      {
+        onDone: (plugin, fn) => {
+          const base = {
+            signal: new AbortController().signal,
+            logger: caller.logger.child({ plugin }),
+          };
+          agreed.unshift(() => fn(after, before, contextOf(base)));
+        },
+      },
+      contextOf,
+    );
+    try {
+      await this.#hooks.configChange.promise(before, after, call);
+    } catch (refusal) {
+      for (const takeBack of agreed) {
+        await takeBack().catch((error: unknown) => {
+          caller.logger.error("Taking back a configuration change failed", {
+            error,
+          });
+        });
+      }
+      throw refusal;
+    }
+  }
+
+  /** Sections in plugin order, also of plugins that reported nothing. */
+  async doctor(caller: Caller): Promise<readonly CheckSection[]> {
+    const checks = new Map<string, Check[]>(this.ids.map((id) => [id, []]));
+    const faults: PluginFaultError[] = [];
+    await this.#hooks.doctor.promise(
+      this.#call(caller, { faults }, (base, plugin) => ({
+        ...base,
+        report: (check: Check) => checks.get(plugin)?.push(check),
+      })),
+    );
+    for (const fault of faults) {
+      checks.get(fault.plugin)?.push({
+        id: `${fault.plugin}.doctor`,
+        title: "checks of the plugin itself",
+        status: "fail",
+        detail: fault.message,
+      });
+    }
+    return [...checks].map(([section, list]) => ({ section, checks: list }));
+  }
+
+  /** Typed as what tapable wants: the wrapper around every tap turns the call into the plugin's context. */
+  #call<Context extends HookContext>(
+    caller: Caller,
+    rest: Partial<HookCall>,
+    contextOf: (base: HookContext, plugin: string) => Context,
+  ): never {
+    const call: HookCall = {
+      signal: caller.signal,
+      timeline: caller.timeline,
+      ...rest,
+      contextFor: (plugin, signal) =>
+        contextOf({ signal, logger: caller.logger.child({ plugin }) }, plugin),
+    };
+    return call as never;
+  }
+
+  #teardown(vm: VmRecord, plugin: string): Teardown {
+    return {
+      load: async () => {
+        const current = (await this.#vmStore.find(vm.id)) ?? vm;
+        return current.runtime.teardown[plugin];
+      },
+      save: async (value) => {
+        await this.#vmStore.update(vm.id, ({ runtime }) => ({
+          runtime: {
+            ...runtime,
+            teardown: { ...runtime.teardown, [plugin]: value },
+          },
+        }));
+      },
+    };
+  }
+}
+
+/** Watches a configuration waterfall: who owns which slot. */
+function slotKeeper(initial: GuestConfig | MachineConfig): Partial<HookCall> {
+  const owners = new SlotOwners(initial);
+  return {
+    onDone: (
+      plugin: string,
+      _fn: TapFunction,
+      args: readonly unknown[],
+      value: unknown,
+    ) => {
+      if (value === undefined) return;
+      const after = freezeConfig(value as GuestConfig | MachineConfig);
+      owners.claim(plugin, args[0] as GuestConfig | MachineConfig, after);
+    },
+  };
+}

@@ -1,0 +1,268 @@
+import { chmod, rm } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { Readable } from "node:stream";
+import {
+  BangerError,
+  InvalidValueError,
+  nearestName,
+  reportError,
+  type ErrorKind,
+  type GuestSsh,
+  type Logger,
+  type VmService,
+} from "@banger/core";
+import fastify, { type FastifyInstance } from "fastify";
+import { z } from "zod";
+import type { Activity } from "./activity.js";
+import { serveExecStream } from "./exec-stream.js";
+import { streamProtocol } from "./frames.js";
+import { openApiDocument } from "./openapi.js";
+import { streamOperation } from "./operation-stream.js";
+import type { Route } from "./route.js";
+
+/** Header in which client and daemon tell which build they are. */
+export const buildHeader = "banger-build";
+
+const httpStatus: Readonly<Record<ErrorKind, number>> = {
+  usage: 400,
+  "not-found": 404,
+  conflict: 409,
+  unavailable: 503,
+  cancelled: 499,
+  failed: 500,
+};
+
+class DaemonOutdatedError extends BangerError {
+  override readonly code = "ERR_DAEMON_OUTDATED";
+  override readonly kind = "conflict";
+  constructor(own: string, client: string) {
+    super(`this daemon is build ${own}, the client is ${client}`, {
+      hint: "Replace it: banger daemon stop; the next command starts the new one",
+    });
+  }
+}
+
+class RouteNotFoundError extends BangerError {
+  override readonly code = "ERR_ROUTE_NOT_FOUND";
+  override readonly kind = "not-found";
+}
+
+export interface ApiServerOptions {
+  readonly routes: readonly Route[];
+  readonly version: string;
+  /** identifies the code that runs; another build's client gets an idle daemon replaced */
+  readonly build: string;
+  readonly socketPath: string;
+  readonly logger: Logger;
+  readonly activity: Activity;
+  readonly vmService: VmService;
+  readonly guestSsh: GuestSsh;
+}
+
+/** The API: HTTP on a unix socket that only its owner may open. */
+export class ApiServer {
+  readonly #options: ApiServerOptions;
+  readonly #app: FastifyInstance;
+  readonly #closing = new AbortController();
+
+  constructor(options: ApiServerOptions) {
+    this.#options = options;
+    this.#app = fastify({
+      forceCloseConnections: true,
+      bodyLimit: 1024 * 1024,
+    });
+    const { routes, version, build } = options;
+    this.#app.setValidatorCompiler(
+      ({ schema }) =>
+        (value) =>
+          validate(schema as z.ZodType, value),
+    );
+    this.#app.setErrorHandler(async (error, _request, reply) => {
+      const report = reportError(toBangerError(error));
+      if (report.code === "ERR_INTERNAL")
+        options.logger.error("Request failed", { error });
+      await reply.status(httpStatus[report.kind]).send(report);
+    });
+    this.#app.setNotFoundHandler((request) => {
+      throw new RouteNotFoundError(
+        `there is nothing at ${request.method} ${request.url}`,
+        {
+          hint: "GET /v1/openapi.json lists what there is",
+        },
+      );
+    });
+    this.#app.addHook("onRequest", async (request, reply) => {
+      reply.header(buildHeader, build);
+      const client = request.headers[buildHeader];
+      const replaceable =
+        typeof client === "string" &&
+        client !== build &&
+        options.activity.isIdle;
+      if (replaceable && request.url !== "/v1/daemon/stop")
+        throw new DaemonOutdatedError(build, client);
+    });
+    const document = openApiDocument(routes, version);
+    this.#app.get("/v1/openapi.json", () => document);
+    for (const route of routes) this.#add(route);
+    this.#app.server.on("upgrade", (request, socket, head) => {
+      void this.#upgrade(request, socket, head);
+    });
+  }
+
+  /** Listens; nobody but the owner may connect, from the socket's first moment. */
+  async listen(): Promise<void> {
+    const { socketPath } = this.#options;
+    await rm(socketPath, { force: true });
+    const before = process.umask(0o177);
+    try {
+      await this.#app.listen({ path: socketPath });
+    } finally {
+      process.umask(before);
+    }
+    await chmod(socketPath, 0o600);
+  }
+
+  /** Ends open streams, then the socket. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#app.close();
+  }
+
+  #add(route: Route): void {
+    const schema = {
+      ...(route.params ? { params: route.params } : {}),
+      ...(route.query ? { querystring: route.query } : {}),
+      ...(route.body ? { body: route.body } : {}),
+    };
+    const what = `${route.method} ${route.path}`;
+    const { logger, activity } = this.#options;
+    this.#app.route({
+      method: route.method,
+      url: route.path,
+      schema,
+      handler: async (request, reply) => {
+        const { params, query, body } = request;
+        const input = { params, query, body };
+        switch (route.kind) {
+          case "read":
+            return route.handle(input);
+          case "operation":
+            reply.hijack();
+            reply.raw.setHeader(buildHeader, this.#options.build);
+            await streamOperation(
+              reply.raw,
+              what,
+              { logger, activity },
+              (operation) => route.handle(input, operation),
+            );
+            return reply;
+          case "text": {
+            const left = new AbortController();
+            reply.raw.on("close", () => {
+              left.abort();
+            });
+            const text = await route.handle(
+              input,
+              AbortSignal.any([left.signal, this.#closing.signal]),
+            );
+            return reply
+              .type("text/plain; charset=utf-8")
+              .send(Readable.from(text));
+          }
+        }
+      },
+    });
+  }
+
+  async #upgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+  ): Promise<void> {
+    const { vmService, guestSsh, activity, logger } = this.#options;
+    const refuse = (status: string, error: unknown): void => {
+      const body = JSON.stringify(reportError(error));
+      socket.end(
+        `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${String(Buffer.byteLength(body))}\r\nConnection: close\r\n\r\n${body}`,
+      );
+    };
+    socket.on("error", (error) => {
+      logger.debug("Upgraded connection broke", { error });
+    });
+    const reference = /^\/v1\/vms\/([^/?]+)\/exec$/.exec(
+      request.url ?? "",
+    )?.[1];
+    if (reference === undefined || request.headers.upgrade !== streamProtocol) {
+      refuse(
+        "404 Not Found",
+        new RouteNotFoundError("there is no such stream"),
+      );
+      return;
+    }
+    try {
+      const vm = await vmService.getRunning(decodeURIComponent(reference));
+      const abort = new AbortController();
+      const ended = activity.beginSession(vm.id, abort);
+      try {
+        await serveExecStream({
+          request,
+          socket,
+          head,
+          vm,
+          logger: logger.child({ vmId: vm.id }),
+          signal: AbortSignal.any([abort.signal, this.#closing.signal]),
+          exec: (command, signal) => guestSsh.exec(vm, command, signal),
+        });
+      } finally {
+        ended();
+      }
+    } catch (error) {
+      const { kind } = reportError(error);
+      if (kind === "failed") logger.error("Exec stream failed", { error });
+      refuse(`${String(httpStatus[kind])} Refused`, error);
+    }
+  }
+}
+
+/** In fastify's form: the value, or the error. */
+function validate(
+  schema: z.ZodType,
+  value: unknown,
+): { value: unknown } | { error: Error } {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return { value: parsed.data };
+  const issue = parsed.error.issues[0];
+  const where = issue?.path.join(".") ?? "";
+  if (issue?.code === "unrecognized_keys") {
+    const [key = ""] = issue.keys;
+    const known =
+      schema instanceof z.ZodObject ? Object.keys(schema.shape as object) : [];
+    const nearest = nearestName(key, known);
+    return {
+      error: new InvalidValueError(`unknown field ${JSON.stringify(key)}`, {
+        hint:
+          nearest === undefined
+            ? `Known: ${known.join(", ")}`
+            : `Did you mean ${nearest}?`,
+      }),
+    };
+  }
+  const prefix = where === "" ? "" : `${where}: `;
+  return {
+    error: new InvalidValueError(`${prefix}${issue?.message ?? "not valid"}`),
+  };
+}
+
+/** fastify's own refusals (body too large, no JSON) are the client's mistakes; the rest stays what it is. */
+function toBangerError(error: unknown): unknown {
+  const { statusCode, code } = error as { statusCode?: number; code?: string };
+  const isFastify = code?.startsWith("FST_") ?? false;
+  if (!isFastify || statusCode === undefined || statusCode >= 500) return error;
+  return new InvalidValueError(
+    error instanceof Error ? error.message : String(error),
+    {
+      cause: error,
+    },
+  );
+}

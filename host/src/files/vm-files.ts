@@ -1,0 +1,122 @@
+import { constants } from "node:fs";
+import { mkdir, open, rm, statfs } from "node:fs/promises";
+import { basename, join } from "node:path";
+import {
+  JoinedError,
+  type VmFiles,
+  type VmId,
+  type VmRecord,
+} from "@banger/core";
+import { hasErrorCode } from "./error-code.js";
+import { vmDirectory, vmRunDirectory, type Paths } from "../paths.js";
+import { consoleLines } from "./console-text.js";
+import { ensureRunDirectory } from "./private-directories.js";
+
+/** Names of files in a VM's directory. */
+export const vmFileNames = {
+  /** written for each start, gone after it */
+  bootInitrd: "boot.initrd",
+  /** what the guest wrote on its serial console */
+  consoleLog: "console.log",
+  handles: "handles.json",
+} as const;
+
+/** How much of the console's end is read, bytes. */
+const consoleTailBytes = 64 * 1024;
+
+/** The directories of VMs on a local file system. */
+export class LocalVmFiles implements VmFiles {
+  readonly #paths: Paths;
+
+  constructor({ paths }: { readonly paths: Paths }) {
+    this.#paths = paths;
+  }
+
+  directories(id: VmId): { directory: string; runDirectory: string } {
+    return {
+      directory: vmDirectory(this.#paths, id),
+      runDirectory: vmRunDirectory(this.#paths, id),
+    };
+  }
+
+  async ensure(vm: VmRecord): Promise<void> {
+    const { directory, runDirectory } = ownDirectories(vm);
+    await ensureRunDirectory(this.#paths);
+    for (const path of [directory, runDirectory])
+      await mkdir(path, { recursive: true, mode: 0o700 });
+  }
+
+  async removeRun(vm: VmRecord): Promise<void> {
+    const { directory, runDirectory } = ownDirectories(vm);
+    await removeEach(vm, [
+      runDirectory,
+      join(directory, vmFileNames.bootInitrd),
+    ]);
+  }
+
+  async removeAll(vm: VmRecord): Promise<void> {
+    const { directory, runDirectory } = ownDirectories(vm);
+    await removeEach(vm, [runDirectory, directory]);
+  }
+
+  async consoleTail(vm: VmRecord, lines: number): Promise<readonly string[]> {
+    const file = join(vm.runtime.directory, vmFileNames.consoleLog);
+    const text = await readTail(file, consoleTailBytes);
+    return lines > 0 ? consoleLines(text).slice(-lines) : [];
+  }
+
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#paths.stateDirectory);
+    return bavail * bsize;
+  }
+}
+
+/** The directories that a record names. A damaged record must never make us remove anything but a directory named by the VM's id. */
+function ownDirectories(vm: VmRecord): VmRecord["runtime"] {
+  for (const path of [vm.runtime.directory, vm.runtime.runDirectory]) {
+    if (basename(path) !== vm.id) {
+      throw new Error(`${path} is no directory of the VM ${vm.id}`);
+    }
+  }
+  return vm.runtime;
+}
+
+/** Tries all, then throws what failed. `rm` removes a symbolic link itself and never what it points to. */
+async function removeEach(
+  vm: VmRecord,
+  paths: readonly string[],
+): Promise<void> {
+  const failures: unknown[] = [];
+  for (const path of paths) {
+    await rm(path, { recursive: true, force: true }).catch((error: unknown) =>
+      failures.push(error),
+    );
+  }
+  if (failures.length > 0)
+    throw new JoinedError(`files of ${vm.name} are left`, failures);
+}
+
+/** The last bytes of a file as text, without the line that the cut went through; empty when there is no file. */
+async function readTail(file: string, limit: number): Promise<string> {
+  const handle = await open(
+    file,
+    // A guest cannot make this file, but a pipe in its place must not block the daemon.
+    constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+  ).catch((error: unknown) => {
+    if (hasErrorCode(error, "ENOENT")) return undefined;
+    throw error;
+  });
+  if (!handle) return "";
+  try {
+    const { size } = await handle.stat();
+    const from = Math.max(0, size - limit);
+    const buffer = Buffer.alloc(Math.min(size, limit));
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, from);
+    const text = buffer.toString("utf8", 0, bytesRead);
+    const firstBreak = text.search(/[\r\n]/u);
+    // One endless line is still better shown than nothing.
+    return from > 0 && firstBreak >= 0 ? text.slice(firstBreak) : text;
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,117 @@
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import {
+  CancelledError,
+  GuestNotReadyError,
+  type GuestAgent,
+  type Logger,
+  type VmRecord,
+} from "@banger/core";
+import { AgentClient } from "./agent-client.js";
+import { AgentProtocolError } from "./agent-errors.js";
+import { agentLimits, type AgentLimits } from "./agent-limits.js";
+import { connectUnixSocket } from "./unix-socket.js";
+
+/**
+ * qemu-guest-agent behind the socket `agent.sock` in a VM's run directory. The VMM serves one client on it, so each VM has one
+ * connection, kept until the VMM ends.
+ */
+export class QemuGuestAgent implements GuestAgent {
+  readonly #logger: Logger;
+  readonly #limits: AgentLimits;
+  readonly #clients = new Map<string, AgentClient>();
+
+  constructor(
+    { logger }: { readonly logger: Logger },
+    limits: AgentLimits = agentLimits,
+  ) {
+    this.#logger = logger;
+    this.#limits = limits;
+  }
+
+  async waitReady(
+    vm: VmRecord,
+    limitMs: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), limitMs);
+    const began = performance.now();
+    try {
+      await this.#client(vm).waitUntilReady(
+        AbortSignal.any([signal, limit.signal]),
+      );
+    } catch (error) {
+      if (
+        !(error instanceof CancelledError) ||
+        signal.aborted ||
+        !limit.signal.aborted
+      )
+        throw error;
+      throw new GuestNotReadyError(
+        vm.name,
+        `did not answer within ${limitMs / 1000} s`,
+        [],
+        error.cause,
+      );
+    } finally {
+      clearTimeout(timer);
+      this.#forgetUnconnected();
+    }
+    this.#logger.debug("Guest agent answered", {
+      vmId: vm.id,
+      durationMs: Math.round(performance.now() - began),
+    });
+  }
+
+  async powerOff(vm: VmRecord, signal: AbortSignal): Promise<void> {
+    try {
+      // The agent runs `shutdown -P +0`, so the guest's init ends services, unmounts and then switches off.
+      await this.#client(vm).send(
+        "guest-shutdown",
+        { mode: "powerdown" },
+        signal,
+      );
+    } finally {
+      this.#forgetUnconnected();
+    }
+  }
+
+  async ping(vm: VmRecord, signal: AbortSignal): Promise<number> {
+    const client = this.#client(vm);
+    try {
+      const began = performance.now();
+      const value = await client.request("guest-ping", {}, signal);
+      if (typeof value !== "object" || value === null)
+        throw new AgentProtocolError("the answer to guest-ping is odd");
+      return performance.now() - began;
+    } finally {
+      this.#forgetUnconnected();
+    }
+  }
+
+  /** Closes every connection; for the daemon's end. Idempotent. */
+  close(): void {
+    for (const client of this.#clients.values()) client.close();
+    this.#clients.clear();
+  }
+
+  #client(vm: VmRecord): AgentClient {
+    const path = join(vm.runtime.runDirectory, "agent.sock");
+    let client = this.#clients.get(path);
+    if (!client) {
+      client = new AgentClient(
+        (signal) => connectUnixSocket(path, signal),
+        this.#limits,
+      );
+      this.#clients.set(path, client);
+    }
+    return client;
+  }
+
+  /** A client without a connection holds nothing that matters, and a VM that ended must not stay in the map. */
+  #forgetUnconnected(): void {
+    for (const [path, client] of this.#clients)
+      if (client.idle && !client.connected) this.#clients.delete(path);
+  }
+}

@@ -1,0 +1,151 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import {
+  ImageInUseError,
+  ImageNotFoundError,
+  type Image,
+  type ImageStore,
+  type Logger,
+  type OperationContext,
+  type VmStore,
+} from "@banger/core";
+import type { ImageBuilder } from "./image-builder.js";
+import { readImage } from "./image-manifest.js";
+import { recipes, type Recipe } from "./recipe.js";
+import { SharedBuilds } from "./shared-build.js";
+
+const stagingPrefix = ".staging-";
+
+/** Images as directories `images/<id>/`, complete from the moment they have that name. */
+export class DirectoryImageStore implements ImageStore {
+  readonly #directory: string;
+  readonly #builder: ImageBuilder;
+  readonly #vmStore: VmStore;
+  readonly #logger: Logger;
+  readonly #builds = new SharedBuilds<Image>();
+
+  constructor(options: {
+    directory: string;
+    imageBuilder: ImageBuilder;
+    vmStore: VmStore;
+    logger: Logger;
+  }) {
+    this.#directory = options.directory;
+    this.#builder = options.imageBuilder;
+    this.#vmStore = options.vmStore;
+    this.#logger = options.logger;
+  }
+
+  async list(): Promise<readonly Image[]> {
+    const names = await this.#entries();
+    const images = await Promise.all(
+      names
+        .filter((name) => !name.startsWith("."))
+        .map((name) => readImage(`${this.#directory}/${name}`)),
+    );
+    return images
+      .filter((image) => image !== undefined)
+      .sort((a, b) => a.createdAt.localeCompare(b.createdAt));
+  }
+
+  async find(reference: string): Promise<Image | undefined> {
+    const images = await this.list();
+    // After a rebuild there may be two of a name: the newer one is meant.
+    return (
+      images.find(({ id }) => id === reference) ??
+      images.findLast(({ name }) => name === reference)
+    );
+  }
+
+  async ensure(name: string, operation: OperationContext): Promise<Image> {
+    return (await this.find(name)) ?? this.build(name, operation);
+  }
+
+  async build(name: string, operation: OperationContext): Promise<Image> {
+    const recipe = recipes.find((candidate) => candidate.name === name);
+    if (!recipe) {
+      const known = [...recipes, ...(await this.list())].map(
+        (entry) => entry.name,
+      );
+      throw new ImageNotFoundError(name, [...new Set(known)]);
+    }
+    return this.#builds.join(name, operation, (shared) =>
+      this.#build(recipe, shared),
+    );
+  }
+
+  async remove(reference: string): Promise<Image> {
+    const image = await this.find(reference);
+    if (!image) {
+      const names = (await this.list()).map(({ name }) => name);
+      throw new ImageNotFoundError(reference, names);
+    }
+    const users = (await this.#vmStore.list()).filter(
+      (vm) => vm.imageId === image.id,
+    );
+    if (users.length > 0) {
+      throw new ImageInUseError(
+        image.name,
+        users.map(({ name }) => name),
+      );
+    }
+    await this.#removeDirectory(image.id);
+    return image;
+  }
+
+  /** Removes what an interrupted build or removal left. Once, before anything is built. */
+  async removeStaging(): Promise<void> {
+    for (const name of await this.#entries()) {
+      if (!name.startsWith(stagingPrefix)) continue;
+      const id = name.slice(stagingPrefix.length);
+      this.#logger.info("Removing an unfinished image", { id });
+      await this.#builder.remove(id, `${this.#directory}/${name}`);
+    }
+  }
+
+  async #build(recipe: Recipe, operation: OperationContext): Promise<Image> {
+    const id = `${recipe.name}-${randomBytes(6).toString("hex")}`;
+    const staging = `${this.#directory}/${stagingPrefix}${id}`;
+    await mkdir(staging, { recursive: true, mode: 0o700 });
+    try {
+      await this.#builder.build(recipe, id, staging, operation);
+      await rename(staging, `${this.#directory}/${id}`);
+    } catch (error) {
+      await this.#builder.remove(id, staging);
+      throw error;
+    }
+    await this.#removeSuperseded(recipe.name, id);
+    const image = await readImage(`${this.#directory}/${id}`);
+    if (!image)
+      throw new Error(`the manifest of the new image ${id} is not valid`);
+    return image;
+  }
+
+  /** Earlier images of the name go, unless a VM was made from them. */
+  async #removeSuperseded(name: string, newest: string): Promise<void> {
+    const used = new Set(
+      (await this.#vmStore.list()).map(({ imageId }) => imageId),
+    );
+    for (const image of await this.list()) {
+      if (image.name === name && image.id !== newest && !used.has(image.id)) {
+        await this.#removeDirectory(image.id);
+      }
+    }
+  }
+
+  async #removeDirectory(id: string): Promise<void> {
+    // Away from its name first: half an image must not be found.
+    const gone = `${this.#directory}/${stagingPrefix}${id}`;
+    await rename(`${this.#directory}/${id}`, gone);
+    await rm(gone, { recursive: true, force: true });
+  }
+
+  async #entries(): Promise<readonly string[]> {
+    try {
+      return await readdir(this.#directory);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import { BangerError, type CommandRunner, type HostFacts } from "@banger/core";
+
+/** A program of the host that banger calls. */
+export interface Requirement {
+  readonly program: string;
+  /** Debian's package that has it */
+  readonly packageName: string;
+  readonly purpose: string;
+  readonly forUser?: true;
+}
+
+/** The guest's kernel is no host package: it is downloaded into the image and never installed on the host. */
+const requirements: readonly Requirement[] = [
+  {
+    program: "qemu-system-x86_64",
+    packageName: "qemu-system-x86",
+    purpose: "runs the microVMs",
+  },
+  {
+    program: "qemu-img",
+    packageName: "qemu-utils",
+    purpose: "makes copy-on-write root disks",
+  },
+  {
+    program: "mmdebstrap",
+    packageName: "mmdebstrap",
+    purpose: "builds the Debian image",
+  },
+  {
+    program: "mke2fs",
+    packageName: "e2fsprogs",
+    purpose: "makes file systems for guests",
+  },
+  {
+    program: "busybox",
+    packageName: "busybox-static",
+    purpose: "is the guest's initramfs",
+  },
+  {
+    program: "ssh-keygen",
+    packageName: "openssh-client",
+    purpose: "lets you reach VMs with ssh",
+  },
+  {
+    program: "newuidmap",
+    packageName: "uidmap",
+    purpose: "builds the image without root",
+    forUser: true,
+  },
+];
+
+export interface RequirementReport {
+  readonly missing: readonly Requirement[];
+  readonly present: readonly Requirement[];
+  /** the command that installs what is missing, as arguments; empty when nothing is */
+  readonly install: readonly string[];
+}
+
+export class HostPackagesMissingError extends BangerError {
+  override readonly code = "ERR_HOST_PACKAGES_MISSING";
+  override readonly kind = "unavailable";
+  readonly #missing: readonly Requirement[];
+  constructor(report: RequirementReport) {
+    const names = report.missing.map(({ packageName }) => packageName);
+    super(
+      `this host lacks ${String(names.length)} packages: ${names.join(", ")}`,
+      {
+        hint: `Run: ${report.install.join(" ")}`,
+      },
+    );
+    this.#missing = report.missing;
+  }
+  override get details(): readonly string[] {
+    return this.#missing.map(
+      ({ packageName, purpose }) => `${packageName}: ${purpose}`,
+    );
+  }
+}
+
+/** Looks for every program that banger calls on this host. */
+export class HostRequirements {
+  readonly #commands: CommandRunner;
+  readonly #hostFacts: HostFacts;
+  #complete = false;
+
+  constructor({
+    commands,
+    hostFacts,
+  }: {
+    commands: CommandRunner;
+    hostFacts: HostFacts;
+  }) {
+    this.#commands = commands;
+    this.#hostFacts = hostFacts;
+  }
+
+  async report(): Promise<RequirementReport> {
+    const needed = requirements.filter(
+      ({ forUser }) => !forUser || !this.#hostFacts.isRoot,
+    );
+    const found = await Promise.all(
+      needed.map(({ program }) => this.#commands.find(program)),
+    );
+    const missing = needed.filter((_, index) => found[index] === undefined);
+    const apt = ["apt-get", "install", "-y", "--no-install-recommends"];
+    const names = missing.map(({ packageName }) => packageName);
+    const sudo = this.#hostFacts.isRoot ? [] : ["sudo"];
+    return {
+      missing,
+      present: needed.filter((_, index) => found[index] !== undefined),
+      install: missing.length === 0 ? [] : [...sudo, ...apt, ...names],
+    };
+  }
+
+  /**
+   * Once everything was there it is not looked for again.
+   * @throws {@link HostPackagesMissingError} with all that is missing
+   */
+  async check(): Promise<void> {
+    if (this.#complete) return;
+    const report = await this.report();
+    if (report.missing.length > 0) throw new HostPackagesMissingError(report);
+    this.#complete = true;
+  }
+}

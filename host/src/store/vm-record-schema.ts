@@ -1,0 +1,53 @@
+import type { Json, VmRuntime, VmSpec, VmWorkspace } from "@banger/core";
+import { z } from "zod";
+
+// Loose objects: a field that a newer banger wrote survives our reading and writing the row. `satisfies` fails the build when the
+// model gains a field that is not here; such a field needs a default, because older rows lack it.
+
+const json: z.ZodType<Json> = z.json();
+const timelineEntry = z.looseObject({
+  kind: z.enum(["stage", "hook"]),
+  name: z.string(),
+  startMs: z.number(),
+  durationMs: z.number(),
+  failed: z.literal(true).exactOptional(),
+});
+
+export const vmStateSchema = z.enum(["created", "running", "stopped", "error"]);
+
+export const vmSpecSchema = z.looseObject({
+  image: z.string(),
+  vcpus: z.int().min(1),
+  memoryMiB: z.int().min(1),
+  diskSizeBytes: z.int().min(1),
+  nat: z.boolean(),
+  plugins: z.array(z.string()),
+  accel: z.enum(["auto", "kvm", "emulate"]),
+  ephemeral: z.boolean(),
+}) satisfies z.ZodType<VmSpec>;
+
+export const vmRuntimeSchema = z.looseObject({
+  directory: z.string().startsWith("/"),
+  runDirectory: z.string().startsWith("/"),
+  guestIp: z.string(),
+  ssh: z.looseObject({ host: z.string(), port: z.int().min(1).max(65535) }),
+  dnsName: z.string(),
+  networkMode: z.string(),
+  driver: z.string().exactOptional(),
+  accel: z.string().exactOptional(),
+  tapDevice: z.string().exactOptional(),
+  vsockCid: z.int().exactOptional(),
+  baseLoop: z.string().exactOptional(),
+  cowLoop: z.string().exactOptional(),
+  dmName: z.string().exactOptional(),
+  dmDevice: z.string().exactOptional(),
+  startedPlugins: z.array(z.string()),
+  teardown: z.record(z.string(), json),
+  lastError: z.string().exactOptional(),
+  lastStart: z.array(timelineEntry).exactOptional(),
+}) satisfies z.ZodType<VmRuntime>;
+
+export const vmWorkspaceSchema = z.looseObject({
+  guestPath: z.string(),
+  sourcePath: z.string(),
+}) satisfies z.ZodType<VmWorkspace>;

@@ -1,0 +1,161 @@
+import { createHash } from "node:crypto";
+import {
+  access,
+  constants,
+  mkdir,
+  readFile,
+  rename,
+  writeFile,
+} from "node:fs/promises";
+import { release } from "node:os";
+import { dirname } from "node:path";
+import {
+  CommandFailedError,
+  describeError,
+  type CommandRunner,
+  type Image,
+  type Logger,
+} from "@banger/core";
+import { z } from "zod";
+
+const verdictSchema = z.object({
+  key: z.string(),
+  works: z.boolean(),
+  reason: z.string(),
+  checkedAt: z.string(),
+});
+
+/** Whether KVM runs guests on this host, as a probe boot has shown. */
+export type KvmVerdict = z.output<typeof verdictSchema>;
+
+/** A guest on working KVM prints its mark within half a second; one that hangs never does. */
+const probeLimitMs = 8_000;
+const probeMark = "BANGER-PROBE-OK";
+
+/**
+ * Boots the image's kernel with its initramfs under KVM until the first line of our script: an openable /dev/kvm is not enough, as on
+ * some nested hosts guests hang. The verdict is remembered for this host kernel, QEMU and guest kernel.
+ */
+export class KvmProbe {
+  readonly #commands: CommandRunner;
+  readonly #logger: Logger;
+  readonly #file: string;
+
+  constructor(options: {
+    commands: CommandRunner;
+    logger: Logger;
+    verdictFile: string;
+  }) {
+    this.#commands = options.commands;
+    this.#logger = options.logger;
+    this.#file = options.verdictFile;
+  }
+
+  /** The remembered verdict, whatever it was about; for doctor. */
+  async last(): Promise<KvmVerdict | undefined> {
+    try {
+      return verdictSchema.safeParse(
+        JSON.parse(await readFile(this.#file, "utf8")),
+      ).data;
+    } catch (error) {
+      if (
+        (error as NodeJS.ErrnoException).code === "ENOENT" ||
+        error instanceof SyntaxError
+      ) {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+
+  /** Why KVM cannot even be tried; `undefined` when it can. */
+  async obstacle(): Promise<string | undefined> {
+    try {
+      await access("/dev/kvm", constants.R_OK | constants.W_OK);
+      return undefined;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT") return "there is no /dev/kvm";
+      if (code === "EACCES" || code === "EPERM") {
+        return "/dev/kvm may not be opened by this user (group kvm)";
+      }
+      throw error;
+    }
+  }
+
+  /** @throws CancelledError after `signal` */
+  async verdict(image: Image, signal: AbortSignal): Promise<KvmVerdict> {
+    const obstacle = await this.obstacle();
+    // Not remembered: a missing device may appear, and looking costs nothing.
+    if (obstacle !== undefined) return this.#make("", false, obstacle);
+    const key = await this.#key(image);
+    const last = await this.last();
+    if (last?.key === key) return last;
+    const reason = await this.#boot(image, signal);
+    const verdict = this.#make(
+      key,
+      reason === undefined,
+      reason ?? "a probe boot succeeded",
+    );
+    this.#logger.info("KVM was probed", {
+      works: verdict.works,
+      reason: verdict.reason,
+    });
+    await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 });
+    await writeFile(`${this.#file}.new`, JSON.stringify(verdict), {
+      mode: 0o600,
+    });
+    await rename(`${this.#file}.new`, this.#file);
+    return verdict;
+  }
+
+  #make(key: string, works: boolean, reason: string): KvmVerdict {
+    return { key, works, reason, checkedAt: new Date().toISOString() };
+  }
+
+  async #key(image: Image): Promise<string> {
+    const version = await this.#commands.run({
+      file: "qemu-system-x86_64",
+      args: ["--version"],
+      timeoutMs: 10_000,
+    });
+    const text = `${release()}\n${version.stdout}\n${image.kernelVersion}`;
+    return createHash("sha256").update(text).digest("hex");
+  }
+
+  /** @returns why it failed, or `undefined` */
+  async #boot(image: Image, signal: AbortSignal): Promise<string | undefined> {
+    try {
+      const { stdout } = await this.#commands.run({
+        file: "qemu-system-x86_64",
+        args: [
+          ...[
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+          ],
+          ...["-machine", "q35", "-accel", "kvm", "-cpu", "host", "-m", "128M"],
+          ...["-kernel", image.files.kernel, "-initrd", image.files.initrd],
+          ...[
+            "-append",
+            "console=ttyS0 quiet panic=-1 banger.probe=1",
+            "-serial",
+            "stdio",
+          ],
+        ],
+        timeoutMs: probeLimitMs,
+        signal,
+      });
+      return stdout.includes(probeMark)
+        ? undefined
+        : "the probe guest ended without its mark";
+    } catch (error) {
+      if (!(error instanceof CommandFailedError)) throw error;
+      return error.exitCode === undefined
+        ? `a probe guest did not boot within ${String(probeLimitMs / 1000)} s`
+        : `QEMU with KVM failed: ${describeError(error)}`;
+    }
+  }
+}

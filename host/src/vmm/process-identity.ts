@@ -1,0 +1,64 @@
+import { readFile, readdir } from "node:fs/promises";
+
+/** A process told apart from a later one with the same pid. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** field 22 of proc(5) stat: clock ticks between boot and the start of the process */
+  readonly pidStartTicks: number;
+}
+
+/** The identity of a live process; `undefined` when there is none, or only a zombie. */
+export async function identifyProcess(
+  pid: number,
+): Promise<ProcessIdentity | undefined> {
+  const stat = await readProc(`/proc/${String(pid)}/stat`);
+  if (stat === undefined) return undefined;
+  // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [state] = fields;
+  const pidStartTicks = Number(fields[19]);
+  if (state === "Z" || state === "X" || !Number.isInteger(pidStartTicks))
+    return undefined;
+  return { pid, pidStartTicks };
+}
+
+/** Is this very process alive? */
+export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
+  const current = await identifyProcess(identity.pid);
+  return current?.pidStartTicks === identity.pidStartTicks;
+}
+
+/** Live processes that have `argument` as one of their arguments. */
+export async function findByArgument(
+  argument: string,
+): Promise<readonly ProcessIdentity[]> {
+  const found: ProcessIdentity[] = [];
+  for (const entry of await readdir("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    if (await hasArgument(Number(entry), argument)) {
+      const identity = await identifyProcess(Number(entry));
+      if (identity) found.push(identity);
+    }
+  }
+  return found;
+}
+
+export async function hasArgument(
+  pid: number,
+  argument: string,
+): Promise<boolean> {
+  const commandLine = await readProc(`/proc/${String(pid)}/cmdline`);
+  return commandLine?.split("\0").includes(argument) ?? false;
+}
+
+async function readProc(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // ESRCH: it ended between open and read; EACCES: somebody else's.
+    if (code === "ENOENT" || code === "ESRCH" || code === "EACCES")
+      return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,175 @@
+import { spawn } from "node:child_process";
+import { open, readFile, rm, stat, truncate } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  ToolMissingError,
+  throwIfCancelled,
+  type CommandRunner,
+  type VmHandles,
+  type VmmDriver,
+  type VmmFeatures,
+  type VmmLaunch,
+  type VmRecord,
+} from "@banger/core";
+import {
+  findByArgument,
+  hasArgument,
+  identifyProcess,
+  isAlive,
+  type ProcessIdentity,
+} from "./process-identity.js";
+import {
+  consoleLog,
+  qemuArguments,
+  qmpArgument,
+  qmpSocket,
+} from "./qemu-arguments.js";
+import { qmpCommand } from "./qmp-client.js";
+import { VmmLaunchError } from "./vmm-errors.js";
+
+/** Longest wait for QEMU to open its monitor and report that the guest runs, ms. */
+const launchLimitMs = 30_000;
+/** A console log above this is emptied before the next start, bytes. */
+const mostConsoleBytes = 4 * 1024 * 1024;
+
+/** VMs as detached `qemu-system-x86_64` processes, watched through /proc and their QMP monitor. */
+export class QemuDriver implements VmmDriver {
+  readonly id = "qemu";
+  readonly features: VmmFeatures = {
+    agentTransport: "virtio-serial",
+    snapshot: true,
+    hotplug: true,
+    balloon: true,
+    jail: false,
+    rootDisk: "qcow2",
+  };
+  readonly #commands: CommandRunner;
+
+  constructor({ commands }: { commands: CommandRunner }) {
+    this.#commands = commands;
+  }
+
+  describe(launch: VmmLaunch): readonly string[] {
+    return ["qemu-system-x86_64", ...qemuArguments(launch)];
+  }
+
+  async launch(launch: VmmLaunch, signal: AbortSignal): Promise<VmHandles> {
+    const { vm } = launch;
+    const program = await this.#commands.find("qemu-system-x86_64");
+    if (program === undefined) throw new ToolMissingError("qemu-system-x86_64");
+    throwIfCancelled(signal, `starting ${vm.name}`);
+    await emptyWhenLarge(consoleLog(vm));
+    const logPath = `${vm.runtime.directory}/vmm.log`;
+    const log = await open(logPath, "w", 0o600);
+    let child;
+    try {
+      child = spawn(program, qemuArguments(launch), {
+        detached: true,
+        stdio: ["ignore", log.fd, log.fd],
+        cwd: "/",
+      });
+    } finally {
+      await log.close();
+    }
+    const failed = new Promise<never>((_, reject) => {
+      child.once("error", reject);
+    });
+    failed.catch(() => undefined);
+    child.unref();
+    const { pid } = child;
+    const identity = pid === undefined ? undefined : await identifyProcess(pid);
+    try {
+      if (!identity) throw new Error("it ended at once");
+      await Promise.race([this.#waitRunning(vm, identity, signal), failed]);
+      return identity;
+    } catch (error) {
+      if (identity) await end(identity);
+      throwIfCancelled(signal, `starting ${vm.name}`);
+      const lines = (await readFile(logPath, "utf8"))
+        .trim()
+        .split("\n")
+        .slice(-10);
+      throw new VmmLaunchError(vm.name, "did not start", lines, error);
+    }
+  }
+
+  async #waitRunning(
+    vm: VmRecord,
+    identity: ProcessIdentity,
+    owner: AbortSignal,
+  ): Promise<void> {
+    const signal = AbortSignal.any([owner, AbortSignal.timeout(launchLimitMs)]);
+    for (;;) {
+      try {
+        const status = await qmpCommand(qmpSocket(vm), "query-status", signal);
+        if ((status as { running?: unknown }).running === true) return;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        // The socket appears a few milliseconds after the process.
+        const { code } = error as NodeJS.ErrnoException;
+        if (
+          code !== "ENOENT" &&
+          code !== "ECONNREFUSED" &&
+          (await isAlive(identity))
+        )
+          throw error;
+      }
+      if (!(await isAlive(identity))) throw new Error("QEMU ended");
+      await sleep(5, undefined, { signal });
+    }
+  }
+
+  async find(
+    vm: VmRecord,
+    saved: VmHandles | undefined,
+  ): Promise<VmHandles | undefined> {
+    const argument = qmpArgument(vm);
+    if (
+      saved &&
+      (await isAlive(saved)) &&
+      (await hasArgument(saved.pid, argument))
+    )
+      return saved;
+    const [found] = await findByArgument(argument);
+    return found;
+  }
+
+  async waitForExit(handles: VmHandles, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && (await isAlive(handles))) {
+      await sleep(100, undefined, { signal, ref: false }).catch(
+        () => undefined,
+      );
+    }
+  }
+
+  async kill(vm: VmRecord, handles: VmHandles | undefined): Promise<void> {
+    if (handles && (await hasArgument(handles.pid, qmpArgument(vm))))
+      await end(handles);
+    // One that was spawned but never recorded has the same argument.
+    for (const stray of await findByArgument(qmpArgument(vm))) await end(stray);
+    await rm(qmpSocket(vm), { force: true });
+  }
+}
+
+/** SIGKILL, and wait until it is gone: QEMU holds locks on its disks until then. */
+async function end(identity: ProcessIdentity): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (await isAlive(identity)) {
+    try {
+      process.kill(identity.pid, "SIGKILL");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
+    if (Date.now() > deadline)
+      throw new Error(`process ${String(identity.pid)} does not end`);
+    await sleep(5);
+  }
+}
+
+async function emptyWhenLarge(path: string): Promise<void> {
+  try {
+    if ((await stat(path)).size > mostConsoleBytes) await truncate(path, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+}

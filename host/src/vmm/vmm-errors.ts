@@ -1,0 +1,33 @@
+import { BangerError } from "@banger/core";
+
+/** The VMM ended before it ran the guest; the details are its own last lines. */
+export class VmmLaunchError extends BangerError {
+  override readonly code = "ERR_VMM_LAUNCH";
+  readonly #lines: readonly string[];
+  constructor(
+    vmName: string,
+    what: string,
+    lines: readonly string[],
+    cause?: unknown,
+  ) {
+    super(`the VMM of ${vmName} ${what}`, {
+      hint: "Its own words are above; `banger doctor` checks the host",
+      cause,
+    });
+    this.#lines = lines;
+  }
+  override get details(): readonly string[] {
+    return this.#lines;
+  }
+}
+
+/** KVM was asked for and does not run guests here. */
+export class KvmUnusableError extends BangerError {
+  override readonly code = "ERR_KVM_UNUSABLE";
+  override readonly kind = "unavailable";
+  constructor(reason: string) {
+    super(`KVM cannot run guests here: ${reason}`, {
+      hint: "Use --accel emulate, or auto, which falls back by itself",
+    });
+  }
+}

@@ -1,0 +1,131 @@
+import {
+  access,
+  mkdir,
+  readFile,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { VmRecord } from "@banger/core";
+import { ensureDirectories } from "../../src/files/private-directories.js";
+import { LocalVmFiles } from "../../src/files/vm-files.js";
+import { resolvePaths } from "../../src/paths.js";
+import { sampleVm, vmId } from "../store/sample-vm.js";
+import { temporaryDirectory } from "./temporary-directory.js";
+
+async function setUp(): Promise<{ files: LocalVmFiles; vm: VmRecord }> {
+  const paths = resolvePaths({ BANGER_HOME: await temporaryDirectory() });
+  await ensureDirectories(paths);
+  const files = new LocalVmFiles({ paths });
+  const sample = sampleVm(vmId(0xabc), "web");
+  const vm = {
+    ...sample,
+    runtime: { ...sample.runtime, ...files.directories(sample.id) },
+  };
+  return { files, vm };
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+
+describe("LocalVmFiles", () => {
+  it("makes both directories private, as often as asked", async () => {
+    const { files, vm } = await setUp();
+    await files.ensure(vm);
+    await files.ensure(vm);
+    for (const path of [vm.runtime.directory, vm.runtime.runDirectory])
+      expect((await stat(path)).mode & 0o777).toBe(0o700);
+  });
+
+  it("removes what belongs to one run, and only that", async () => {
+    const { files, vm } = await setUp();
+    await files.ensure(vm);
+    const { directory, runDirectory } = vm.runtime;
+    await writeFile(join(directory, "boot.initrd"), "secret");
+    await writeFile(join(directory, "root.qcow2"), "disk");
+    await writeFile(join(runDirectory, "qmp.sock"), "");
+    await files.removeRun(vm);
+    await files.removeRun(vm);
+    expect(await isThere(runDirectory)).toBe(false);
+    expect(await isThere(join(directory, "boot.initrd"))).toBe(false);
+    expect(await isThere(join(directory, "root.qcow2"))).toBe(true);
+  });
+
+  it("removes everything, and nothing that a link points to", async () => {
+    const { files, vm } = await setUp();
+    await files.ensure(vm);
+    const outside = await temporaryDirectory();
+    await writeFile(join(outside, "precious"), "keep");
+    await symlink(outside, join(vm.runtime.directory, "link"));
+    await symlink(
+      join(outside, "precious"),
+      join(vm.runtime.runDirectory, "file"),
+    );
+    await files.removeAll(vm);
+    await files.removeAll(vm);
+    expect(await isThere(vm.runtime.directory)).toBe(false);
+    expect(await isThere(vm.runtime.runDirectory)).toBe(false);
+    expect(await readFile(join(outside, "precious"), "utf8")).toBe("keep");
+  });
+
+  it("removes a directory that is itself a link without its target", async () => {
+    const { files, vm } = await setUp();
+    const outside = await temporaryDirectory();
+    await writeFile(join(outside, "precious"), "keep");
+    await symlink(outside, vm.runtime.directory);
+    await files.removeAll(vm);
+    expect(await isThere(vm.runtime.directory)).toBe(false);
+    expect(await isThere(join(outside, "precious"))).toBe(true);
+  });
+
+  it("refuses a record that names a directory that is not the VM's", async () => {
+    const { files, vm } = await setUp();
+    const outside = await temporaryDirectory();
+    const wrong = { ...vm, runtime: { ...vm.runtime, directory: outside } };
+    await expect(files.removeAll(wrong)).rejects.toThrow("no directory of");
+    expect(await isThere(outside)).toBe(true);
+  });
+
+  it("reads the end of the console", async () => {
+    const { files, vm } = await setUp();
+    expect(await files.consoleTail(vm, 5)).toEqual([]);
+    await mkdir(vm.runtime.directory, { recursive: true });
+    const lines = Array.from(
+      { length: 20_000 },
+      (_, n) => `line ${n.toString()}`,
+    );
+    await writeFile(
+      join(vm.runtime.directory, "console.log"),
+      `${lines.join("\r\n")}\r\n\u001b[0mlogin: `,
+    );
+    expect(await files.consoleTail(vm, 3)).toEqual([
+      "line 19998",
+      "line 19999",
+      "login:",
+    ]);
+    const all = await files.consoleTail(vm, 1e6);
+    expect(all.length).toBeLessThan(8000);
+    expect(all[0]).toMatch(/^line 1\d{4}$/);
+    expect(await files.consoleTail(vm, 0)).toEqual([]);
+  });
+
+  it("shows a console of one endless line", async () => {
+    const { files, vm } = await setUp();
+    await mkdir(vm.runtime.directory, { recursive: true });
+    await writeFile(
+      join(vm.runtime.directory, "console.log"),
+      "x".repeat(200_000),
+    );
+    expect(await files.consoleTail(vm, 5)).toHaveLength(1);
+  });
+
+  it("knows the free space", async () => {
+    const { files } = await setUp();
+    expect(await files.freeBytes()).toBeGreaterThan(0);
+  });
+});

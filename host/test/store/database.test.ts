@@ -1,0 +1,106 @@
+import { chmod, readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { openDatabase } from "../../src/store/database.js";
+import { migrations } from "../../src/store/migrations/index.js";
+import { temporaryDirectory } from "../files/temporary-directory.js";
+
+async function file(): Promise<string> {
+  return join(await temporaryDirectory(), "state.db");
+}
+
+const next = {
+  version: migrations.length + 1,
+  name: "next",
+  sql: "CREATE TABLE next (a INTEGER) STRICT",
+};
+
+describe("openDatabase", () => {
+  it("makes a private, durable database with all migrations on record", async () => {
+    const path = await file();
+    const database = openDatabase(path);
+    expect(database.pragma("journal_mode", { simple: true })).toBe("wal");
+    expect(database.pragma("synchronous", { simple: true })).toBe(2);
+    expect(database.pragma("foreign_keys", { simple: true })).toBe(1);
+    expect(database.pragma("busy_timeout", { simple: true })).toBe(5000);
+    expect(
+      database.prepare("SELECT version, name FROM schema_migrations").all(),
+    ).toEqual(migrations.map(({ version, name }) => ({ version, name })));
+    for (const suffix of ["", "-wal", "-shm"])
+      expect((await stat(path + suffix)).mode & 0o777).toBe(0o600);
+    database.close();
+  });
+
+  it("applies only what is new, and keeps what is there", async () => {
+    const path = await file();
+    const first = openDatabase(
+      path,
+      [next].map((m) => ({ ...m, version: 1 })),
+    );
+    first.exec("INSERT INTO next VALUES (7)");
+    first.close();
+    const second = openDatabase(path, [
+      { ...next, version: 1 },
+      { version: 2, name: "more", sql: "ALTER TABLE next ADD COLUMN b TEXT" },
+    ]);
+    expect(second.prepare("SELECT * FROM next").all()).toEqual([
+      { a: 7, b: null },
+    ]);
+    second.close();
+  });
+
+  it("leaves the last whole version when a migration fails", async () => {
+    const path = await file();
+    const broken = {
+      ...next,
+      sql: "CREATE TABLE half (a INTEGER) STRICT; INSERT INTO nowhere VALUES (1)",
+    };
+    expect(() => openDatabase(path, [...migrations, broken])).toThrow(
+      "no such table",
+    );
+    const database = openDatabase(path);
+    expect(
+      database
+        .prepare("SELECT name FROM sqlite_schema WHERE name = 'half'")
+        .all(),
+    ).toEqual([]);
+    database.close();
+  });
+
+  it("refuses a database of a newer banger and does not touch it", async () => {
+    const path = await file();
+    openDatabase(path, [...migrations, next]).close();
+    const before = await readFile(path);
+    expect(() => openDatabase(path)).toThrow(
+      expect.objectContaining({ code: "ERR_DATABASE_TOO_NEW" }),
+    );
+    expect(await readFile(path)).toEqual(before);
+    openDatabase(path, [...migrations, next]).close();
+  });
+
+  it("refuses what is no database", async () => {
+    const path = await file();
+    await writeFile(path, "not a database, but long enough ".repeat(100));
+    expect(() => openDatabase(path)).toThrow(
+      expect.objectContaining({ code: "ERR_DATABASE_UNREADABLE" }),
+    );
+    expect(() => openDatabase(join(path, "below"))).toThrow(
+      expect.objectContaining({ code: "ERR_DATABASE_UNREADABLE" }),
+    );
+  });
+
+  it.skipIf(process.getuid?.() === 0)("names a file out of reach", async () => {
+    const path = await file();
+    await writeFile(path, "");
+    await chmod(path, 0o000);
+    expect(() => openDatabase(path)).toThrow(
+      expect.objectContaining({ code: "ERR_DATABASE_UNREADABLE" }),
+    );
+  });
+
+  it("has migrations numbered from 1 without a gap", () => {
+    expect(migrations.map(({ version }) => version)).toEqual(
+      migrations.map((_, index) => index + 1),
+    );
+  });
+});

@@ -1,0 +1,82 @@
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import type { Endpoint, LogFields, Logger } from "@banger/core";
+import { frame, TcpFrames } from "../src/tcp-frames.js";
+
+/** Sends a datagram, again every now and then as resolvers do, and waits for one back. */
+export async function askUdp(to: Endpoint, query: Buffer): Promise<Buffer> {
+  const socket = createSocket("udp4");
+  let again: NodeJS.Timeout | undefined;
+  try {
+    const reply = once(socket, "message");
+    socket.send(query, to.port, to.host);
+    again = setInterval(() => {
+      socket.send(query, to.port, to.host);
+    }, 500);
+    const [bytes] = (await reply) as [Buffer];
+    return bytes;
+  } finally {
+    clearInterval(again);
+    socket.close();
+  }
+}
+
+/** A TCP connection that collects replies. */
+export class TcpClient {
+  readonly socket: Socket;
+  /** complete replies, in the order of arrival */
+  readonly replies: Buffer[] = [];
+  readonly closed: Promise<unknown>;
+  readonly #frames = new TcpFrames();
+
+  constructor(to: Endpoint) {
+    this.socket = connect({ ...to, noDelay: true });
+    this.socket.on("error", () => undefined);
+    this.closed = once(this.socket, "close").catch(() => undefined);
+    this.socket.on("data", (chunk) => {
+      this.#frames.push(chunk);
+      for (let next; (next = this.#frames.take()) instanceof Buffer;)
+        this.replies.push(next);
+      this.socket.emit("replies");
+    });
+  }
+
+  /** Writes the bytes in pieces that arrive one by one. */
+  async send(bytes: Buffer, pieceBytes = bytes.length): Promise<void> {
+    for (let at = 0; at < bytes.length; at += pieceBytes) {
+      this.socket.write(bytes.subarray(at, at + pieceBytes));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  async until(count: number): Promise<readonly Buffer[]> {
+    while (this.replies.length < count) await once(this.socket, "replies");
+    return this.replies;
+  }
+}
+
+export function frames(...queries: readonly Buffer[]): Buffer {
+  return Buffer.concat(queries.map(frame));
+}
+
+export interface Entry {
+  readonly level: string;
+  readonly message: string;
+  readonly fields: LogFields | undefined;
+}
+
+export function recordingLogger(entries: Entry[] = []): Logger {
+  const at =
+    (level: string) =>
+    (message: string, fields?: LogFields): void => {
+      entries.push({ level, message, fields });
+    };
+  return {
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    child: () => recordingLogger(entries),
+  };
+}

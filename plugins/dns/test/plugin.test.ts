@@ -1,0 +1,156 @@
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import {
+  composeHooks,
+  createPluginContainer,
+  parsePluginManifest,
+  PluginSet,
+  TimelineRecorder,
+  ToolMissingError,
+  type Image,
+  type PluginServices,
+  type VmRecord,
+  type VmStore,
+} from "@banger/core";
+import { afterEach, describe, expect, it } from "vitest";
+import { dnsConfigSchema } from "../src/config.js";
+import { plugin } from "../src/index.js";
+import { askUdp, recordingLogger, type Entry } from "./clients.js";
+import { ask, read } from "./messages.js";
+
+const host = "127.0.0.1";
+const undo: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+const vm = {
+  id: "0123456789ab",
+  name: "web",
+  runtime: { dnsName: "web.vm", guestIp: "172.16.0.2", teardown: {} },
+} as unknown as VmRecord;
+const image = {} as Image;
+const exec = () =>
+  Promise.reject(new Error("dns has no business in the guest"));
+
+/** What a daemon has: the plugin's services made once, its hooks, and a log. */
+function daemon(port: number) {
+  const entries: Entry[] = [];
+  const logger = recordingLogger(entries);
+  const commands: PluginServices["commands"] = {
+    run: ({ file }) => Promise.reject(new ToolMissingError(file)),
+    find: async () => undefined,
+  };
+  const container = createPluginContainer(
+    plugin,
+    dnsConfigSchema.parse({ listen: `${host}:${String(port)}` }),
+    { commands, logger } as unknown as PluginServices,
+  );
+  const end = (): Promise<void> => container.dispose();
+  undo.push(end);
+  const { services } = container;
+  const hooks = composeHooks([{ plugin, services }], ["dns"]);
+  const set = new PluginSet(["dns"], hooks, {} as VmStore);
+  const stages: string[] = [];
+  const caller = {
+    signal: new AbortController().signal,
+    logger,
+    timeline: new TimelineRecorder(),
+    progress: (stage: string, text: string) => stages.push(`${stage}: ${text}`),
+  };
+  return { set, caller, entries, stages, end };
+}
+
+/** Another program on a port of its own. */
+async function occupy() {
+  const socket = createSocket("udp4");
+  socket.bind(0, host);
+  await once(socket, "listening");
+  const { port } = socket.address();
+  const release = async (): Promise<void> => {
+    const closed = once(socket, "close");
+    socket.close();
+    await closed;
+  };
+  return { port, release };
+}
+
+async function freePort(): Promise<number> {
+  const { port, release } = await occupy();
+  await release();
+  return port;
+}
+
+const rcode = async (port: number): Promise<string> =>
+  read(await askUdp({ host, port }, ask("web.vm"))).rcode;
+
+describe("the plugin", () => {
+  it("is what its manifest says", () => {
+    const path = new URL("../package.json", import.meta.url);
+    const text = readFileSync(path, "utf8");
+    const manifest = parsePluginManifest("dns", JSON.parse(text));
+    expect(manifest).toMatchObject({ id: plugin.id, configKey: "dns" });
+  });
+
+  it("publishes after the start, withdraws at cleanup, both again and again", async () => {
+    const port = await freePort();
+    const { set, caller, stages } = daemon(port);
+    await set.cleanup(vm, "stop", caller);
+    expect(await set.preflight(vm, image, caller)).toEqual([]);
+    await set.postStart(vm, image, exec, caller);
+    await set.postStart(vm, image, exec, caller);
+    expect(stages).toContain("dns: publishing web.vm");
+    expect(await rcode(port)).toBe("NOERROR");
+    expect(await set.preflight(vm, image, caller)).toEqual([]);
+    const [section] = await set.doctor(caller);
+    expect(section?.checks).toMatchObject([
+      { id: "dns.listen", status: "pass" },
+      { id: "dns.resolver", status: "warn" },
+    ]);
+    expect(await set.cleanup(vm, "stop", caller)).toEqual([]);
+    expect(await set.cleanup(vm, "delete", caller)).toEqual([]);
+    expect(await rcode(port)).toBe("NXDOMAIN");
+  });
+
+  it("publishes again under a new daemon", async () => {
+    const port = await freePort();
+    const first = daemon(port);
+    await first.set.postStart(vm, image, exec, first.caller);
+    await first.end();
+    const second = daemon(port);
+    await second.set.postStart(vm, image, exec, second.caller);
+    expect(await rcode(port)).toBe("NOERROR");
+  });
+
+  it("warns of a taken port and lets the VM start; doctor says fail", async () => {
+    const other = await occupy();
+    undo.push(other.release);
+    const { set, caller, entries } = daemon(other.port);
+    expect(await set.preflight(vm, image, caller)).toMatchObject([
+      {
+        id: "dns.listen",
+        severity: "warning",
+        fix: expect.stringContaining("ss -ulpn") as string,
+      },
+    ]);
+    await set.postStart(vm, image, exec, caller);
+    expect(entries).toMatchObject([
+      { level: "warn", fields: { error: { code: "ERR_DNS_PORT_BUSY" } } },
+    ]);
+    const [section] = await set.doctor(caller);
+    expect(section?.checks[0]).toMatchObject({
+      id: "dns.listen",
+      status: "fail",
+    });
+    expect(await set.cleanup(vm, "stop", caller)).toEqual([]);
+  });
+
+  it("fails the start for a record that cannot be right", async () => {
+    const { set, caller } = daemon(await freePort());
+    const runtime = { ...vm.runtime, guestIp: "not an address" };
+    await expect(
+      set.postStart({ ...vm, runtime }, image, exec, caller),
+    ).rejects.toMatchObject({ code: "ERR_INVALID_VALUE" });
+  });
+});
