@@ -11,6 +11,10 @@ export default defineConfig({
         find: /^@banger\/core\/testing$/,
         replacement: `${root}core/src/testing/index.ts`,
       },
+      {
+        find: /^@banger\/host\/client$/,
+        replacement: `${root}host/src/client.ts`,
+      },
       { find: /^@banger\/(core|host)$/, replacement: `${root}$1/src/index.ts` },
       {
         find: /^@banger\/plugin-([a-z-]+)$/,

@@ -24,7 +24,8 @@ const here = join(import.meta.dirname, "cli");
 /** What would make every command slow, or is the daemon's business. */
 const FORBIDDEN = [
   /node_modules\/(awilix|better-sqlite3|execa|fastify|ssh2|tapable|tar-stream|winston|zod)\//,
-  /^host\//,
+  // What client and daemon share is light: host/src/client.ts lists it.
+  /^host\/(?!dist\/(client|paths|api\/(frames|build-header))\.js$)/,
   /^plugins\//,
   /^cli\/(src|dist)\/(daemon\/|compose\.|bangerd\.)/,
 ];

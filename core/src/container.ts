@@ -90,3 +90,7 @@ export function createRoot(): AwilixContainer<RootCradle> {
     vmService: asClass(VmService).singleton(),
   });
 }
+
+// The composition registers with the same functions; awilix itself stays core's affair.
+export { asClass, asFunction, asValue } from "awilix";
+export type { AwilixContainer } from "awilix";

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import { z } from "zod";
 import type { CommandRunner } from "../contracts/commands.js";
 import type { GuestKeys } from "../contracts/guest-keys.js";
 import type { HostFacts } from "../contracts/host-facts.js";
@@ -22,6 +22,9 @@ export interface OwnService<Service, Cradle> {
   /** called when the daemon ends */
   readonly dispose?: (service: Service) => Promise<void> | void;
 }
+
+/** Schema of a plugin without settings. */
+const noSettings = z.strictObject({});
 
 interface Definition<
   Injected extends keyof PluginServices,
@@ -53,7 +56,8 @@ interface Definition<
 /** A plugin as the framework handles it: the types of its services are its own affair. */
 export interface Plugin {
   readonly id: string;
-  readonly config: z.ZodType | undefined;
+  /** of its config section; accepts no keys when the plugin has no settings */
+  readonly config: z.ZodType;
   readonly inject: readonly (keyof PluginServices)[];
   readonly provide: Readonly<Record<string, OwnService<unknown, never>>>;
   apply(hooks: Hooks, services: object): void;
@@ -74,13 +78,13 @@ export interface Plugin {
  */
 export function definePlugin<
   const Injected extends keyof PluginServices = never,
-  Schema extends z.ZodType = z.ZodUndefined,
+  Schema extends z.ZodType = typeof noSettings,
   // An object without own services, so that `services` has no index signature.
   Own extends object = object,
 >(definition: Definition<Injected, Schema, Own>): Plugin {
   return {
     id: definition.id,
-    config: definition.config,
+    config: definition.config ?? noSettings,
     inject: definition.inject ?? [],
     provide: (definition.provide ?? {}) as Plugin["provide"],
     apply: (hooks, services) => {

@@ -15,14 +15,12 @@ import {
 import fastify, { type FastifyInstance } from "fastify";
 import { z } from "zod";
 import type { Activity } from "./activity.js";
+import { buildHeader } from "./build-header.js";
 import { serveExecStream } from "./exec-stream.js";
 import { streamProtocol } from "./frames.js";
 import { openApiDocument } from "./openapi.js";
 import { streamOperation } from "./operation-stream.js";
 import type { Route } from "./route.js";
-
-/** Header in which client and daemon tell which build they are. */
-export const buildHeader = "banger-build";
 
 const httpStatus: Readonly<Record<ErrorKind, number>> = {
   usage: 400,

@@ -8,7 +8,7 @@ import {
   type VmmDriver,
   type VmmDrivers,
 } from "@banger/core";
-import type { KvmProbe } from "./accel-probe.js";
+import type { KvmProbe } from "./kvm-probe.js";
 import { KvmUnusableError } from "./vmm-errors.js";
 
 export class VmmDriverNotFoundError extends BangerError {

@@ -1,4 +1,9 @@
-import { definePlugin, Stage, type Plugin } from "@banger/core";
+import {
+  definePlugin,
+  Stage,
+  throwIfCancelled,
+  type Plugin,
+} from "@banger/core";
 import { dnsConfigSchema, parseListen } from "./config.js";
 import { checkListen, checkResolver } from "./doctor.js";
 import { isDnsUnavailable } from "./errors.js";
@@ -37,16 +42,20 @@ export const plugin: Plugin = definePlugin({
       });
     });
 
-    hooks.postStart.tapPromise(tap, async ({ vm, progress, logger }) => {
-      const { dnsName, guestIp } = vm.runtime;
-      progress("dns", `publishing ${dnsName}`);
-      try {
-        await dnsServer.publish(dnsName, guestIp);
-      } catch (error) {
-        if (!isDnsUnavailable(error)) throw error;
-        logger.warn("DNS name not published yet", { dnsName, error });
-      }
-    });
+    hooks.postStart.tapPromise(
+      tap,
+      async ({ vm, progress, logger, signal }) => {
+        const { dnsName, guestIp } = vm.runtime;
+        throwIfCancelled(signal, "publishing a DNS name");
+        progress("dns", `publishing ${dnsName}`);
+        try {
+          await dnsServer.publish(dnsName, guestIp);
+        } catch (error) {
+          if (!isDnsUnavailable(error)) throw error;
+          logger.warn("DNS name not published yet", { dnsName, error });
+        }
+      },
+    );
 
     hooks.cleanup.tapPromise(tap, async ({ vm }) => {
       dnsServer.withdraw(vm.runtime.dnsName);

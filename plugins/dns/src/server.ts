@@ -126,7 +126,7 @@ export class DnsServer {
         this.#options.logger.info("DNS server listening", { host, port });
       });
     } catch (error) {
-      
+      if (isDnsUnavailable(error)) this.#retryLater();
       throw error;
     }
   }

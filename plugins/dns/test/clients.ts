@@ -1,7 +1,7 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import type { Endpoint, LogFields, Logger } from "@banger/core";
+import type { Endpoint } from "@banger/core";
 import { frame, TcpFrames } from "../src/tcp-frames.js";
 
 /** Sends a datagram, again every now and then as resolvers do, and waits for one back. */
@@ -60,23 +60,26 @@ export function frames(...queries: readonly Buffer[]): Buffer {
   return Buffer.concat(queries.map(frame));
 }
 
-export interface Entry {
-  readonly level: string;
-  readonly message: string;
-  readonly fields: LogFields | undefined;
+/** A port that another program has. */
+export async function occupyUdp(
+  port = 0,
+): Promise<{ port: number; release: () => Promise<void> }> {
+  const socket = createSocket("udp4");
+  socket.bind(port, "127.0.0.1");
+  await once(socket, "listening");
+  return {
+    port: socket.address().port,
+    release: async () => {
+      const closed = once(socket, "close");
+      socket.close();
+      await closed;
+    },
+  };
 }
 
-export function recordingLogger(entries: Entry[] = []): Logger {
-  const at =
-    (level: string) =>
-    (message: string, fields?: LogFields): void => {
-      entries.push({ level, message, fields });
-    };
-  return {
-    debug: at("debug"),
-    info: at("info"),
-    warn: at("warn"),
-    error: at("error"),
-    child: () => recordingLogger(entries),
-  };
+/** A port that nobody has, a moment ago at least. */
+export async function freePort(): Promise<number> {
+  const { port, release } = await occupyUdp();
+  await release();
+  return port;
 }

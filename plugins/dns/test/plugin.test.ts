@@ -1,22 +1,25 @@
-import { createSocket } from "node:dgram";
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import {
   composeHooks,
   createPluginContainer,
   parsePluginManifest,
   PluginSet,
-  TimelineRecorder,
-  ToolMissingError,
-  type Image,
   type PluginServices,
-  type VmRecord,
-  type VmStore,
 } from "@banger/core";
+import {
+  FakeCommandRunner,
+  fakeGuestKeys,
+  fakeHostFacts,
+  fakeImage,
+  FakeNetwork,
+  fakeOperation,
+  fakeVm,
+  FakeVmStore,
+} from "@banger/core/testing";
 import { afterEach, describe, expect, it } from "vitest";
 import { dnsConfigSchema } from "../src/config.js";
 import { plugin } from "../src/index.js";
-import { askUdp, recordingLogger, type Entry } from "./clients.js";
+import { askUdp, freePort, occupyUdp } from "./clients.js";
 import { ask, read } from "./messages.js";
 
 const host = "127.0.0.1";
@@ -25,61 +28,30 @@ afterEach(async () => {
   for (const step of undo.splice(0).reverse()) await step();
 });
 
-const vm = {
-  id: "0123456789ab",
-  name: "web",
-  runtime: { dnsName: "web.vm", guestIp: "172.16.0.2", teardown: {} },
-} as unknown as VmRecord;
-const image = {} as Image;
+const vm = fakeVm({ name: "web", runtime: { guestIp: "172.16.0.2" } });
+const image = fakeImage();
 const exec = () =>
   Promise.reject(new Error("dns has no business in the guest"));
 
 /** What a daemon has: the plugin's services made once, its hooks, and a log. */
 function daemon(port: number) {
-  const entries: Entry[] = [];
-  const logger = recordingLogger(entries);
-  const commands: PluginServices["commands"] = {
-    run: ({ file }) => Promise.reject(new ToolMissingError(file)),
-    find: async () => undefined,
+  const caller = fakeOperation();
+  const services: PluginServices = {
+    commands: new FakeCommandRunner(),
+    network: new FakeNetwork(),
+    hostFacts: fakeHostFacts(),
+    guestKeys: fakeGuestKeys(),
+    logger: caller.logger,
   };
-  const container = createPluginContainer(
-    plugin,
-    dnsConfigSchema.parse({ listen: `${host}:${String(port)}` }),
-    { commands, logger } as unknown as PluginServices,
-  );
+  const listen = `${host}:${String(port)}`;
+  const config = dnsConfigSchema.parse({ listen });
+  const container = createPluginContainer(plugin, config, services);
   const end = (): Promise<void> => container.dispose();
   undo.push(end);
-  const { services } = container;
-  const hooks = composeHooks([{ plugin, services }], ["dns"]);
-  const set = new PluginSet(["dns"], hooks, {} as VmStore);
-  const stages: string[] = [];
-  const caller = {
-    signal: new AbortController().signal,
-    logger,
-    timeline: new TimelineRecorder(),
-    progress: (stage: string, text: string) => stages.push(`${stage}: ${text}`),
-  };
-  return { set, caller, entries, stages, end };
-}
-
-/** Another program on a port of its own. */
-async function occupy() {
-  const socket = createSocket("udp4");
-  socket.bind(0, host);
-  await once(socket, "listening");
-  const { port } = socket.address();
-  const release = async (): Promise<void> => {
-    const closed = once(socket, "close");
-    socket.close();
-    await closed;
-  };
-  return { port, release };
-}
-
-async function freePort(): Promise<number> {
-  const { port, release } = await occupy();
-  await release();
-  return port;
+  const applied = [{ plugin, services: container.services }];
+  const hooks = composeHooks(applied, ["dns"]);
+  const set = new PluginSet(["dns"], hooks, new FakeVmStore([vm]));
+  return { set, caller, end };
 }
 
 const rcode = async (port: number): Promise<string> =>
@@ -95,12 +67,12 @@ describe("the plugin", () => {
 
   it("publishes after the start, withdraws at cleanup, both again and again", async () => {
     const port = await freePort();
-    const { set, caller, stages } = daemon(port);
+    const { set, caller } = daemon(port);
     await set.cleanup(vm, "stop", caller);
     expect(await set.preflight(vm, image, caller)).toEqual([]);
     await set.postStart(vm, image, exec, caller);
     await set.postStart(vm, image, exec, caller);
-    expect(stages).toContain("dns: publishing web.vm");
+    expect(caller.stages).toContain("dns: publishing web.vm");
     expect(await rcode(port)).toBe("NOERROR");
     expect(await set.preflight(vm, image, caller)).toEqual([]);
     const [section] = await set.doctor(caller);
@@ -124,9 +96,9 @@ describe("the plugin", () => {
   });
 
   it("warns of a taken port and lets the VM start; doctor says fail", async () => {
-    const other = await occupy();
+    const other = await occupyUdp();
     undo.push(other.release);
-    const { set, caller, entries } = daemon(other.port);
+    const { set, caller } = daemon(other.port);
     expect(await set.preflight(vm, image, caller)).toMatchObject([
       {
         id: "dns.listen",
@@ -135,7 +107,7 @@ describe("the plugin", () => {
       },
     ]);
     await set.postStart(vm, image, exec, caller);
-    expect(entries).toMatchObject([
+    expect(caller.logger.entries).toMatchObject([
       { level: "warn", fields: { error: { code: "ERR_DNS_PORT_BUSY" } } },
     ]);
     const [section] = await set.doctor(caller);
@@ -152,5 +124,15 @@ describe("the plugin", () => {
     await expect(
       set.postStart({ ...vm, runtime }, image, exec, caller),
     ).rejects.toMatchObject({ code: "ERR_INVALID_VALUE" });
+  });
+
+  it("publishes nothing for a start that was cancelled", async () => {
+    const port = await freePort();
+    const { set, caller } = daemon(port);
+    const signal = AbortSignal.abort();
+    await expect(
+      set.postStart(vm, image, exec, { ...caller, signal }),
+    ).rejects.toMatchObject({ code: "ERR_CANCELLED" });
+    await (await occupyUdp(port)).release();
   });
 });

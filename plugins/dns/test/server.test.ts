@@ -1,17 +1,13 @@
-import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
+import { connect, createServer, type AddressInfo } from "node:net";
 import type { Endpoint } from "@banger/core";
+import { memoryLogger } from "@banger/core/testing";
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { DnsServer, type DnsServerOptions } from "../src/server.js";
-import {
-  askUdp,
-  frames,
-  recordingLogger,
-  TcpClient,
-  type Entry,
-} from "./clients.js";
+import { listenTcp } from "../src/tcp-listener.js";
+import { askUdp, frames, freePort, occupyUdp, TcpClient } from "./clients.js";
 import { ask, read } from "./messages.js";
 import { mutatedQuery } from "./mutations.js";
 
@@ -27,7 +23,7 @@ function makeServer(more: Partial<DnsServerOptions> = {}): DnsServer {
   const server = new DnsServer({
     listen: { host, port: 0 },
     ttlSeconds: 5,
-    logger: recordingLogger(),
+    logger: memoryLogger(),
     ...more,
   });
   undo.push(() => server.close());
@@ -46,14 +42,6 @@ function client(at: Endpoint): TcpClient {
   const made = new TcpClient(at);
   undo.push(() => made.socket.destroy());
   return made;
-}
-
-/** A UDP socket of another program. */
-async function occupy(port = 0): Promise<UdpSocket> {
-  const socket = createSocket("udp4");
-  socket.bind(port, host);
-  await once(socket, "listening");
-  return socket;
 }
 
 const codeOf = (error: unknown): unknown =>
@@ -122,12 +110,8 @@ describe("life", () => {
   });
 
   it("begins once however many names come at once, and probes do no harm", async () => {
-    const free = await occupy();
-    const { port } = free.address();
-    free.close();
-    await once(free, "close");
-    const entries: Entry[] = [];
-    const logger = recordingLogger(entries);
+    const port = await freePort();
+    const logger = memoryLogger();
     const server = makeServer({ listen: { host, port }, logger });
     const names = Array.from({ length: 40 }, (_, n) => `vm-${String(n)}.vm`);
     const results = await Promise.all(
@@ -137,7 +121,7 @@ describe("life", () => {
       ]),
     );
     expect(results.every((result) => result === undefined)).toBe(true);
-    expect(entries).toMatchObject([{ level: "info" }]);
+    expect(logger.entries).toMatchObject([{ level: "info" }]);
     const at = { host, port };
     expect(server.listening).toEqual(at);
     for (const name of names)
@@ -145,7 +129,8 @@ describe("life", () => {
   });
 
   it("ends with close: connections too, and the port is free", async () => {
-    const { server, at } = await startServer();
+    const limits = { idleMs: 3_600_000, connections: 64 };
+    const { server, at } = await startServer({ limits });
     const tcp = client(at);
     await tcp.send(frames(ask("web.vm")));
     await tcp.until(1);
@@ -173,11 +158,9 @@ describe("a port that is taken", () => {
     "by %s is a typed error, and nothing stays open",
     async (by) => {
       let port: number;
-      let release: () => void;
+      let release: () => unknown;
       if (by === "UDP") {
-        const socket = await occupy();
-        port = socket.address().port;
-        release = () => socket.close();
+        ({ port, release } = await occupyUdp());
       } else {
         const socket = createServer().listen(0, host);
         await once(socket, "listening");
@@ -203,21 +186,20 @@ describe("a port that is taken", () => {
         await once(probe, "listening");
         probe.close();
       } else {
-        (await occupy(port)).close();
+        await (await occupyUdp(port)).release();
       }
     },
   );
 
   it("is taken over when it becomes free, with all names that came meanwhile", async () => {
-    const other = await occupy();
-    const { port } = other.address();
+    const { port, release } = await occupyUdp();
     const server = makeServer({ listen: { host, port }, retryMs: 5 });
     for (const name of ["a.vm", "b.vm"]) {
       await expect(server.publish(name, "172.16.0.2")).rejects.toMatchObject({
         code: "ERR_DNS_PORT_BUSY",
       });
     }
-    other.close();
+    await release();
     await vi.waitFor(() => {
       expect(server.listening).toEqual({ host, port });
     }, 30_000);
@@ -325,6 +307,20 @@ describe("connections", () => {
     expect(slow.replies).toHaveLength(0);
   });
 
+  it("live on while queries come", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    undo.push(() => vi.useRealTimers());
+    const { at } = await startServer();
+    const tcp = client(at);
+    for (let count = 1; count <= 4; count++) {
+      await tcp.send(frames(ask("web.vm")));
+      expect(await tcp.until(count)).toHaveLength(count);
+      vi.advanceTimersByTime(9_000);
+    }
+    vi.advanceTimersByTime(1_000);
+    await tcp.closed;
+  });
+
   it("beyond the limit are refused, and welcome when others have gone", async () => {
     const { at } = await startServer({
       limits: { idleMs: 10_000, connections: 2 },
@@ -345,6 +341,41 @@ describe("connections", () => {
       await Promise.race([next.until(1), next.closed]);
       expect(next.replies).toHaveLength(1);
     }, 30_000);
+  });
+
+  it("of a client that asks and does not read are not answered beyond a bound", async () => {
+    let answered = 0;
+    const reply = Buffer.alloc(60_000);
+    const answer = (): Buffer => {
+      answered++;
+      return reply;
+    };
+    const listener = await listenTcp({ host, port: 0 }, answer, memoryLogger());
+    undo.push(() => listener.close());
+    const at = { host, port: listener.port };
+    const tcp = client(at);
+    tcp.socket.pause();
+    // 60 MB of replies: far beyond what the kernel takes for one connection.
+    const count = 1_000;
+    await tcp.send(frames(...Array.from({ length: count }, () => ask("a.vm"))));
+    await vi.waitFor(() => {
+      expect(answered).toBeGreaterThan(0);
+    }, 30_000);
+    // A round trip of somebody else: the server has had its turns.
+    const other = connect(at);
+    undo.push(() => other.destroy());
+    other.write(frames(ask("a.vm")));
+    await once(other, "data");
+    expect(answered).toBeLessThan(count);
+    let received = 0;
+    tcp.socket.removeAllListeners("data");
+    tcp.socket.on("data", (chunk) => {
+      received += chunk.length;
+      if (received === count * (reply.length + 2)) tcp.socket.end();
+    });
+    tcp.socket.resume();
+    await tcp.closed;
+    expect(received).toBe(count * (reply.length + 2));
   });
 
   it("of a client that asks and does not read get every reply when it reads again", async () => {

@@ -68,6 +68,10 @@ export function leftOut(path: string, kind: string): string {
   }
 }
 
+function changed(host: string): string {
+  return `${host} changed while it was read and is not synced`;
+}
+
 interface Place {
   readonly host: string;
   readonly guest: string;
@@ -96,6 +100,7 @@ async function* directoryMembers(
       source.warn(
         `${inside.host} is neither a file nor a directory and is not synced`,
       );
+    else source.warn(changed(inside.host));
   }
 }
 
@@ -112,7 +117,7 @@ async function* fileMember(
   if (file === "too-large")
     throw new FileSyncTooLargeError(host, budget.mostBytes);
   if (file === undefined) {
-    source.warn(`${host} changed while it was read and is not synced`);
+    source.warn(changed(host));
     return;
   }
   budget.spend(host, "", file.content.byteLength);

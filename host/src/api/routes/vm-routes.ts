@@ -1,6 +1,7 @@
 import {
   parseSize,
   type SpecChange,
+  type VmRecord,
   type VmRequest,
   type VmService,
 } from "@banger/core";
@@ -21,7 +22,7 @@ export interface VmRouteDeps {
   /** refuses with all missing host programs at once */
   readonly checkRequirements: () => Promise<void>;
   /** begins the wait for an ephemeral VM's first session */
-  readonly onLaunched: (vm: { readonly id: string }) => void;
+  readonly onLaunched: (vm: VmRecord) => void;
 }
 
 export function vmRoutes(deps: VmRouteDeps): readonly Route[] {

@@ -1,0 +1,100 @@
+#!/usr/bin/env node
+import { join } from "node:path";
+import { reportError } from "@banger/core";
+import {
+  ensureDirectories,
+  loadConfig,
+  readHostFacts,
+  resolvePaths,
+  setPluginEnabled,
+  takeInstanceLock,
+  type DaemonFacts,
+} from "@banger/host";
+import { readBuild } from "./build-id.js";
+import { compose } from "./compose.js";
+import { Daemon } from "./daemon/daemon.js";
+import { WinstonLog } from "./logger.js";
+import { EnabledPlugins } from "./plugins/enabled-plugins.js";
+import { describePluginSections } from "./plugins/describe-sections.js";
+
+/** Resolves when the daemon has ended; at once when another one of this install runs. */
+async function run(): Promise<void> {
+  const paths = resolvePaths(process.env);
+  await ensureDirectories(paths);
+  const lock = takeInstanceLock(join(paths.stateDirectory, "daemon.lock"));
+  if (!lock) return;
+  const config = await loadConfig({
+    file: paths.configFile,
+    facts: readHostFacts(),
+  });
+  const logFile = join(paths.stateDirectory, "logs", "bangerd.log");
+  const logger = WinstonLog.toFile(
+    logFile,
+    process.env["BANGER_LOG_LEVEL"] ?? config.values.logLevel,
+  );
+  const enabledPlugins = new EnabledPlugins(config.values.plugins.enabled);
+  const packageRoots = {
+    from: [
+      import.meta.filename,
+      join(paths.configDirectory, "plugins", "package.json"),
+    ],
+  };
+  const root = compose({ paths, config, logger, enabledPlugins, packageRoots });
+  const { pluginRegistry } = root.cradle;
+  // An enabled plugin that does not load is said now, and not by the first VM.
+  await pluginRegistry.select(enabledPlugins.ids);
+
+  const stop = new AbortController();
+  const stopped = new Promise<void>((resolve) => {
+    stop.signal.addEventListener("abort", () => {
+      resolve();
+    });
+  });
+  const daemon = new Daemon({
+    root,
+    config,
+    facts: daemonFacts(logFile),
+    logger,
+    enabledPlugins,
+    describeConfig: () =>
+      describePluginSections(config, pluginRegistry, packageRoots),
+    savePluginEnabled: async (id, enabled) => {
+      await setPluginEnabled({ file: paths.configFile, id, enabled });
+    },
+    onStopRequest: () => {
+      stop.abort();
+    },
+  });
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      stop.abort();
+    });
+  }
+  process.on("unhandledRejection", (error) => {
+    // One forgotten promise must not take the owner's VMs' daemon down; it is a bug all the same.
+    logger.error("A promise was rejected and nobody waited for it", { error });
+  });
+  await daemon.start();
+  await stopped;
+  logger.info("Daemon ends");
+  await daemon.stop();
+  await logger.close();
+  lock.release();
+}
+
+function daemonFacts(logFile: string): DaemonFacts {
+  const { version, id } = readBuild();
+  return { version, build: id, startedAt: new Date().toISOString(), logFile };
+}
+
+try {
+  await run();
+  process.exit(0);
+} catch (error) {
+  // The client that started this daemon reads the last line.
+  process.stderr.write(
+    `${error instanceof Error ? (error.stack ?? "") : String(error)}\n`,
+  );
+  process.stderr.write(`${JSON.stringify(reportError(error))}\n`);
+  process.exit(1);
+}

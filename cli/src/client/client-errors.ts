@@ -1,0 +1,51 @@
+import { BangerError } from "@banger/core";
+
+/** The daemon runs no more, or never did, and nobody may start it here. */
+export class DaemonUnreachableError extends BangerError {
+  override readonly code = "ERR_DAEMON_UNREACHABLE";
+  override readonly kind = "unavailable";
+  constructor(socketPath: string, cause: unknown) {
+    super(`no daemon answers at ${socketPath}`, {
+      hint: "Any other command starts it, such as: banger vm list",
+      cause,
+    });
+  }
+}
+
+/** The connection ended in the middle of an answer. */
+export class DaemonGoneError extends BangerError {
+  override readonly code = "ERR_DAEMON_GONE";
+  override readonly kind = "unavailable";
+  constructor(what: string, cause?: unknown) {
+    super(`the daemon closed the connection during ${what}`, {
+      hint: "See why: banger daemon logs",
+      cause,
+    });
+  }
+}
+
+/** The daemon could not be started. */
+export class DaemonStartError extends BangerError {
+  override readonly code = "ERR_DAEMON_START";
+  readonly #lines: readonly string[];
+  constructor(what: string, outFile: string, lines: readonly string[] = []) {
+    super(`the daemon did not start: ${what}`, {
+      hint: `Read ${outFile}`,
+    });
+    this.#lines = lines;
+  }
+  override get details(): readonly string[] {
+    return this.#lines;
+  }
+}
+
+/** Something answers that does not speak our API. */
+export class UnexpectedAnswerError extends BangerError {
+  override readonly code = "ERR_UNEXPECTED_ANSWER";
+  constructor(what: string, cause?: unknown) {
+    super(`the daemon's answer to ${what} makes no sense`, {
+      hint: "Replace the daemon: banger daemon stop",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,93 @@
+import {
+  asFunction,
+  asValue,
+  createRoot,
+  PluginRegistry,
+  type Logger,
+  type OperationSettings,
+  type PluginServices,
+  type VmStore,
+} from "@banger/core";
+import {
+  checkSectionNames,
+  readPluginSection,
+  registerHostServices,
+  type HostRoot,
+  type LoadedConfig,
+  type Paths,
+} from "@banger/host";
+import type { EnabledPlugins } from "./plugins/enabled-plugins.js";
+import {
+  findInstalledPlugins,
+  importPlugin,
+  type PackageRoots,
+} from "./plugins/installed-plugins.js";
+
+export interface Composition {
+  readonly paths: Paths;
+  readonly config: LoadedConfig;
+  readonly logger: Logger;
+  readonly enabledPlugins: EnabledPlugins;
+  readonly packageRoots: PackageRoots;
+}
+
+/**
+ * Puts core, host and the configured plugins together. Nothing is made before it is first asked for.
+ * @throws PluginManifestError, ConfigInvalidError
+ */
+export function compose(composition: Composition): HostRoot {
+  const { paths, config, logger, enabledPlugins, packageRoots } = composition;
+  const installed = findInstalledPlugins(
+    config.values.plugins.packages,
+    packageRoots,
+  );
+  checkSectionNames(
+    config,
+    installed.flatMap(({ manifest }) => manifest.configKey ?? []),
+  );
+  const root = registerHostServices(createRoot(), {
+    paths,
+    imageMirror: config.values.images.mirror,
+  });
+  root.register({
+    logger: asValue(logger),
+    settings: asValue(operationSettings(config, enabledPlugins)),
+    pluginRegistry: asFunction(
+      (cradle: PluginServices & { vmStore: VmStore }) => {
+        const { commands, network, hostFacts, guestKeys, vmStore } = cradle;
+        return new PluginRegistry({
+          installed,
+          importPlugin: (plugin) => importPlugin(plugin, packageRoots),
+          readConfig: ({ manifest }, plugin) =>
+            readPluginSection(
+              config,
+              manifest.configKey ?? manifest.id,
+              plugin.config,
+            ),
+          services: { commands, network, hostFacts, guestKeys, logger },
+          vmStore,
+        });
+      },
+    )
+      .singleton()
+      .disposer((registry) => registry.dispose()),
+  });
+  return root;
+}
+
+function operationSettings(
+  { values }: LoadedConfig,
+  enabledPlugins: EnabledPlugins,
+): OperationSettings {
+  const { image, ...defaults } = values.vmDefaults;
+  return {
+    defaultImage: image,
+    defaults,
+    get enabledPlugins() {
+      return enabledPlugins.ids;
+    },
+    accel: values.vmm.accel,
+    readyTimeoutMs: values.vmm.readyTimeoutMs,
+    stopTimeoutMs: values.vmm.stopTimeoutMs,
+  };
+}

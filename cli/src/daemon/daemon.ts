@@ -1,0 +1,171 @@
+import {
+  beginOperation,
+  PluginOrderError,
+  type CheckSection,
+  type Logger,
+  type OperationContext,
+  type VmService,
+} from "@banger/core";
+import {
+  Activity,
+  ApiServer,
+  ConsoleReader,
+  daemonRoutes,
+  DirectoryImageStore,
+  hostChecks,
+  imageRoutes,
+  pluginRoutes,
+  vmRoutes,
+  type DaemonFacts,
+  type HostRoot,
+  type LoadedConfig,
+  type Route,
+} from "@banger/host";
+import type { EnabledPlugins } from "../plugins/enabled-plugins.js";
+import { EphemeralReaper } from "./ephemeral-reaper.js";
+
+export interface DaemonOptions {
+  readonly root: HostRoot;
+  readonly config: LoadedConfig;
+  readonly facts: DaemonFacts;
+  readonly logger: Logger;
+  readonly enabledPlugins: EnabledPlugins;
+  readonly describeConfig: () => Promise<unknown>;
+  /** writes into the configuration file whether a plugin is enabled */
+  readonly savePluginEnabled: (id: string, enabled: boolean) => Promise<void>;
+  /** called once when a client asked the daemon to end */
+  readonly onStopRequest: () => void;
+}
+
+/** Longest wait for operations to clean up when the daemon ends, ms. */
+const endLimitMs = 60_000;
+
+/** The running daemon: API, reconciled VMs, reaper. */
+export class Daemon {
+  readonly #options: DaemonOptions;
+  readonly #activity: Activity;
+  readonly #server: ApiServer;
+  readonly #reaper: EphemeralReaper;
+  readonly #vmService: VmService;
+
+  constructor(options: DaemonOptions) {
+    this.#options = options;
+    const { root, facts, logger } = options;
+    this.#vmService = root.cradle.vmService;
+    this.#activity = new Activity((vmId, remaining) => {
+      if (remaining === 0) void this.#reaper.consider(vmId);
+    });
+    this.#reaper = new EphemeralReaper({
+      vmService: this.#vmService,
+      logger,
+      sessionsOf: (vmId) => this.#activity.sessionsOf(vmId),
+    });
+    this.#server = new ApiServer({
+      routes: this.#routes(),
+      version: facts.version,
+      build: facts.build,
+      socketPath: root.cradle.paths.daemonSocket,
+      logger,
+      activity: this.#activity,
+      vmService: this.#vmService,
+      guestSsh: root.cradle.guestSsh,
+    });
+  }
+
+  /** Makes store and host agree, then answers. */
+  async start(): Promise<void> {
+    const { root, logger } = this.#options;
+    const { imageStore } = root.cradle;
+    if (imageStore instanceof DirectoryImageStore)
+      await imageStore.removeStaging();
+    await this.#vmService.reconcile(
+      beginOperation({ logger, signal: new AbortController().signal }),
+    );
+    for (const vm of await this.#vmService.list())
+      await this.#reaper.consider(vm.id);
+    await this.#server.listen();
+    logger.info("Daemon answers", { pid: process.pid, ...this.#options.facts });
+  }
+
+  /** Cancels what is under way, lets it clean up, and ends. VMs run on. */
+  async stop(): Promise<void> {
+    this.#reaper.close();
+    await this.#activity.end(endLimitMs);
+    this.#vmService.close();
+    await this.#server.close();
+    // In the order in which they need each other: awilix would dispose of all at once.
+    await this.#options.root.cradle.pluginRegistry.dispose();
+    await this.#options.root.dispose();
+  }
+
+  #routes(): readonly Route[] {
+    const { root, facts, enabledPlugins, describeConfig, onStopRequest } =
+      this.#options;
+    const { requirements, imageStore, pluginRegistry } = root.cradle;
+    const checkRequirements = (): Promise<void> => requirements.check();
+    return [
+      ...vmRoutes({
+        vmService: this.#vmService,
+        consoleReader: new ConsoleReader(),
+        checkRequirements,
+        onLaunched: (vm) => void this.#reaper.consider(vm.id),
+      }),
+      ...imageRoutes({ imageStore, checkRequirements }),
+      ...pluginRoutes({
+        pluginRegistry,
+        enabledPlugins: () => enabledPlugins.ids,
+        setEnabled: (id, enabled) => this.#setEnabled(id, enabled),
+      }),
+      ...daemonRoutes({
+        facts,
+        activity: this.#activity,
+        countRunning: async () =>
+          (await this.#vmService.list()).filter(
+            ({ state }) => state === "running",
+          ).length,
+        requestStop: onStopRequest,
+        diagnose: () => this.#diagnose(),
+        requirements: () => requirements.report(),
+        describeConfig,
+      }),
+    ];
+  }
+
+  async #diagnose(): Promise<readonly CheckSection[]> {
+    const { root, config, logger, enabledPlugins } = this.#options;
+    const { requirements, kvmProbe, imageStore, vmStore, vmFiles, hostFacts } =
+      root.cradle;
+    const { pluginRegistry } = root.cradle;
+    const operation: OperationContext = beginOperation({
+      logger,
+      signal: new AbortController().signal,
+    });
+    const host = await hostChecks({
+      ...{ requirements, kvmProbe, imageStore, vmStore, vmFiles, hostFacts },
+      defaultImage: config.values.vmDefaults.image,
+    });
+    const plugins = await pluginRegistry.select(enabledPlugins.ids);
+    return [
+      { section: "host", checks: host },
+      ...(await plugins.doctor(operation)),
+    ];
+  }
+
+  async #setEnabled(id: string, enabled: boolean): Promise<void> {
+    const { root, enabledPlugins, savePluginEnabled } = this.#options;
+    const { pluginRegistry } = root.cradle;
+    const wanted = enabledPlugins.with(id, enabled);
+    const needing = wanted.find((other) =>
+      pluginRegistry.get(other).manifest.requires.includes(id),
+    );
+    if (!enabled && needing !== undefined) {
+      throw new PluginOrderError(`plugin ${needing} requires ${id}`, {
+        hint: `Disable ${needing} first: banger plugin disable ${needing}`,
+      });
+    }
+    // Loading them shows whether they work together, before anything is written.
+    await pluginRegistry.select(wanted);
+    await savePluginEnabled(id, enabled);
+    enabledPlugins.replace(wanted);
+  }
+}

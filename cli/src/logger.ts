@@ -1,0 +1,98 @@
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import type { LogFields, Logger } from "@banger/core";
+import {
+  createLogger,
+  format,
+  transports,
+  type Logger as WinstonLogger,
+} from "winston";
+
+/** Most bytes of one log file, and how many older ones are kept. */
+const mostFileBytes = 5 * 1024 * 1024;
+const mostFiles = 3;
+
+/** A JSON line for each entry; errors keep name, code, stack and causes, which winston itself would drop. */
+const lineFormat = format.combine(
+  format((info) => {
+    for (const [key, value] of Object.entries(info)) {
+      if (value instanceof Error) info[key] = renderError(value);
+    }
+    return info;
+  })(),
+  format.timestamp(),
+  format.json(),
+);
+
+/** The daemon's log: JSON lines in a file of mode 0600 that is rotated by size. */
+export class WinstonLog implements Logger {
+  readonly #winston: WinstonLogger;
+
+  private constructor(winston: WinstonLogger) {
+    this.#winston = winston;
+  }
+
+  static toFile(path: string, level: string): WinstonLog {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const file = new transports.File({
+      filename: path,
+      maxsize: mostFileBytes,
+      maxFiles: mostFiles,
+      tailable: true,
+      options: { flags: "a", mode: 0o600 },
+    });
+    return new WinstonLog(
+      createLogger({ level, format: lineFormat, transports: [file] }),
+    );
+  }
+
+  debug(message: string, fields?: LogFields): void {
+    this.#winston.debug(message, safe(fields));
+  }
+  info(message: string, fields?: LogFields): void {
+    this.#winston.info(message, safe(fields));
+  }
+  warn(message: string, fields?: LogFields): void {
+    this.#winston.warn(message, safe(fields));
+  }
+  error(message: string, fields?: LogFields): void {
+    this.#winston.error(message, safe(fields));
+  }
+
+  child(fields: LogFields): Logger {
+    return new WinstonLog(this.#winston.child(safe(fields)));
+  }
+
+  /** Resolves when everything is written. */
+  async close(): Promise<void> {
+    const finished = new Promise<void>((resolve) =>
+      this.#winston.on("finish", resolve),
+    );
+    this.#winston.end();
+    await finished;
+  }
+}
+
+/** winston appends a field `message` to the message and loses a field `level`. */
+function safe(fields: LogFields = {}): Record<string, unknown> {
+  const { message, level, ...rest } = fields;
+  return {
+    ...rest,
+    ...(message === undefined ? {} : { text: message }),
+    ...(level === undefined ? {} : { levelField: level }),
+  };
+}
+
+function renderError(error: Error): unknown {
+  const { name, message, stack, cause } = error;
+  const { code } = error as { code?: unknown };
+  return {
+    name,
+    message,
+    ...(code === undefined ? {} : { code }),
+    stack,
+    ...(cause === undefined
+      ? {}
+      : { cause: cause instanceof Error ? renderError(cause) : cause }),
+  };
+}

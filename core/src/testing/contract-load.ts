@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import type { Plugin, PluginServices } from "../plugins/define-plugin.js";
+import { PluginBench, type BenchOptions } from "./plugin-bench.js";
+
+const services: Readonly<Record<keyof PluginServices, true>> = {
+  commands: true,
+  network: true,
+  hostFacts: true,
+  guestKeys: true,
+  logger: true,
+};
+
+/** Manifest and code agree. */
+export function checkManifest({ plugin, manifest }: BenchOptions): void {
+  assert.equal(plugin.id, manifest.id, "manifest and code differ in the id");
+  assert.equal(
+    manifest.configKey !== undefined,
+    plugin.config !== undefined,
+    "a plugin has both a configKey in its manifest and a config schema in its code, or neither",
+  );
+  assert.ok(
+    !manifest.requires.includes(plugin.id),
+    "a plugin cannot require itself",
+  );
+  const unknown = plugin.inject.filter((name) => !(name in services));
+  assert.deepEqual(unknown, [], "it injects services that do not exist");
+}
+
+/** The section of the tests is accepted, one with an unknown key is not. */
+export function checkSection(plugin: Plugin, section: unknown): void {
+  if (!plugin.config) {
+    assert.equal(section, undefined, "a section is given, the plugin has none");
+    return;
+  }
+  const accepted = plugin.config.safeParse(section ?? {});
+  assert.ok(
+    accepted.success,
+    `its section is refused: ${String(accepted.error)}`,
+  );
+  const misspelt = { ...(section as object | undefined), "no-such-key": 1 };
+  assert.ok(
+    !plugin.config.safeParse(misspelt).success,
+    "it accepts an unknown key, so a misspelt one would be ignored in silence",
+  );
+}
+
+/** `apply` taps under the plugin's id and does nothing else; every set of plugins gets its own taps. */
+export async function checkApply(options: BenchOptions): Promise<void> {
+  await PluginBench.use(options, async (bench) => {
+    const before = await bench.state();
+    await bench.load();
+    await bench.load();
+    assert.deepEqual(bench.calls.log, [], "apply() calls the host");
+    assert.deepEqual(await bench.state(), before, "apply() changes the host");
+  });
+}

@@ -1,0 +1,51 @@
+import {
+  macAddress,
+  type Network,
+  type NetworkAddresses,
+} from "../contracts/network.js";
+import type { GuestNetwork } from "../model/guest-config.js";
+import type { Nic } from "../model/machine-config.js";
+import type { VmId, VmRecord } from "../model/vm.js";
+
+/** A {@link Network} that notes for which VMs it is prepared. */
+export class FakeNetwork implements Network {
+  mode: string;
+  liveEgress: boolean;
+  readonly prepared = new Set<VmId>();
+
+  constructor(options: { mode?: string; liveEgress?: boolean } = {}) {
+    this.mode = options.mode ?? "user";
+    this.liveEgress = options.liveEgress ?? false;
+  }
+
+  addresses(lease: number): NetworkAddresses {
+    const guestIp = `127.77.${String(lease >> 8)}.${String(lease & 255)}`;
+    return { guestIp, ssh: { host: guestIp, port: 22 } };
+  }
+
+  guestNetwork(_vm: VmRecord): GuestNetwork {
+    return {
+      address: "10.0.2.15/24",
+      gateway: "10.0.2.2",
+      nameservers: ["10.0.2.3"],
+    };
+  }
+
+  nic(vm: VmRecord): Nic {
+    return {
+      mac: macAddress(vm.id),
+      backend: {
+        kind: "user",
+        forwards: [{ host: vm.runtime.ssh.host, hostPort: 22, guestPort: 22 }],
+      },
+    };
+  }
+
+  async prepare(vm: VmRecord, _signal: AbortSignal): Promise<void> {
+    this.prepared.add(vm.id);
+  }
+
+  async remove(vm: VmRecord): Promise<void> {
+    this.prepared.delete(vm.id);
+  }
+}

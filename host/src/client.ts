@@ -1,0 +1,25 @@
+/**
+ * What a client of the daemon shares with it: where its socket is, the frames of a byte stream, and types. It loads nothing but
+ * Node's own modules, because the bundled CLI contains it.
+ */
+export { buildHeader } from "./api/build-header.js";
+export {
+  Channel,
+  encodeControl,
+  encodeFrame,
+  FrameDecoder,
+  mostFrameBytes,
+  streamProtocol,
+  type ControlMessage,
+  type Frame,
+} from "./api/frames.js";
+export { resolvePaths, type Paths } from "./paths.js";
+export type {
+  ChangeVmBody,
+  CreateVmBody,
+  OperationEvent,
+} from "./api/schemas.js";
+export type { OngoingOperation } from "./api/activity.js";
+export type { DaemonFacts } from "./api/routes/daemon-routes.js";
+export type { PluginReport } from "./api/routes/plugin-routes.js";
+export type { RequirementReport } from "./setup/requirements.js";

@@ -1,0 +1,102 @@
+import { leastMemoryMiB } from "@banger/core";
+import { z } from "zod";
+import { durationValue, sizeValue } from "./config-values.js";
+
+const pluginId = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,31}$/, "is not the id of a plugin");
+const packageName = z
+  .string()
+  .max(214)
+  .regex(
+    /^(?:@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/,
+    "is not the name of a package",
+  );
+
+function unique<Item extends z.ZodType<string>>(item: Item): z.ZodArray<Item> {
+  return z
+    .array(item)
+    .refine((list) => new Set(list).size === list.length, "names one twice");
+}
+
+/**
+ * The configuration file, without the plugins' sections. Every key says in its metadata what it means (`description`), in what it is
+ * counted (`unit`), and, when its default depends on the host, how (`derived`).
+ */
+export const configSchema = z.strictObject({
+  log_level: z
+    .enum(["debug", "info", "warn", "error"])
+    .default("info")
+    .meta({ description: "least severe entries that the daemon logs" }),
+  vm_defaults: z
+    .strictObject({
+      image: z
+        .string()
+        .min(1)
+        .default("debian-bookworm")
+        .meta({ description: "image of a VM that names none" }),
+      vcpus: z.int().min(1).exactOptional().meta({
+        description: "virtual CPUs",
+        unit: "count",
+        derived: "a quarter of the host's CPUs, 1 to 4",
+      }),
+      memory: sizeValue(leastMemoryMiB).exactOptional().meta({
+        description: "guest memory",
+        unit: "size, a bare number is MiB",
+        derived: "an eighth of the host's memory, 512M to 8G",
+      }),
+      disk_size: sizeValue(16).prefault("8G").meta({
+        description:
+          "size of the disk at /root; takes space only as it is filled",
+        unit: "size, a bare number is MiB",
+      }),
+    })
+    .prefault({}),
+  vmm: z
+    .strictObject({
+      accel: z.enum(["auto", "kvm", "emulate"]).default("auto").meta({
+        description:
+          "how a guest's CPU runs; `auto` takes KVM where a probe boot has proved it",
+      }),
+      ready_timeout: durationValue.prefault(180).meta({
+        description: "longest wait for a guest's first answer",
+        unit: "seconds, or a string such as `3m`",
+      }),
+      stop_timeout: durationValue.prefault(20).meta({
+        description: "longest wait for a guest to power off before it is ended",
+        unit: "seconds, or a string such as `3m`",
+      }),
+    })
+    .prefault({}),
+  images: z
+    .strictObject({
+      mirror: z
+        .url({ protocol: /^(?:https?|file)$/ })
+        .regex(/^\S+$/, "must not contain spaces")
+        .exactOptional()
+        .meta({
+          description:
+            "Debian mirror that images are built from; without it the host's own apt sources",
+          unit: "URL",
+        }),
+    })
+    .prefault({}),
+  plugins: z
+    .strictObject({
+      enabled: unique(pluginId)
+        .default(["work-disk", "file-sync", "dns", "nat"])
+        .meta({ description: "plugins that a new VM has", unit: "ids" }),
+      packages: unique(packageName)
+        .default([
+          "@banger/plugin-work-disk",
+          "@banger/plugin-file-sync",
+          "@banger/plugin-dns",
+          "@banger/plugin-nat",
+        ])
+        .meta({
+          description: "packages that are looked at for plugins",
+          unit: "package names",
+        }),
+    })
+    .prefault({}),
+});

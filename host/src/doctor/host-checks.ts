@@ -1,0 +1,159 @@
+import {
+  formatSize,
+  type Check,
+  type HostFacts,
+  type ImageStore,
+  type VmFiles,
+  type VmStore,
+} from "@banger/core";
+import type { HostRequirements } from "../setup/requirements.js";
+import type { KvmProbe } from "../vmm/kvm-probe.js";
+
+export interface HostCheckDeps {
+  readonly requirements: HostRequirements;
+  readonly kvmProbe: KvmProbe;
+  readonly imageStore: ImageStore;
+  readonly vmStore: VmStore;
+  readonly vmFiles: VmFiles;
+  readonly hostFacts: HostFacts;
+  readonly defaultImage: string;
+}
+
+/** Below this the first image and a VM's disks do not fit, bytes. */
+const leastFreeBytes = 2 * 2 ** 30;
+
+/** The host's own section of doctor. Reads only. */
+export async function hostChecks(
+  deps: HostCheckDeps,
+): Promise<readonly Check[]> {
+  return Promise.all([
+    architecture(deps.hostFacts),
+    programs(deps.requirements),
+    acceleration(deps.kvmProbe),
+    defaultImage(deps),
+    rootDisk(),
+    freeSpace(deps.vmFiles),
+    brokenVms(deps.vmStore),
+  ]);
+}
+
+async function architecture({
+  architecture: name,
+  cpus,
+  memoryMiB,
+}: HostFacts): Promise<Check> {
+  const detail = `${name}, ${String(cpus)} CPUs, ${formatSize(memoryMiB * 2 ** 20)} of memory`;
+  const check = { id: "host.architecture", title: "host", detail };
+  return Promise.resolve(
+    name === "x86_64"
+      ? { ...check, status: "pass" }
+      : {
+          ...check,
+          status: "fail",
+          fix: "banger runs x86_64 guests on x86_64 hosts",
+        },
+  );
+}
+
+async function programs(requirements: HostRequirements): Promise<Check> {
+  const { missing, present } = await requirements.report();
+  const check = { id: "host.programs", title: "programs" };
+  if (missing.length === 0) {
+    return {
+      ...check,
+      status: "pass",
+      detail: `all ${String(present.length)} are there`,
+    };
+  }
+  const detail = `missing: ${missing.map(({ program }) => program).join(", ")}`;
+  return { ...check, status: "fail", detail, fix: "banger setup" };
+}
+
+async function acceleration(probe: KvmProbe): Promise<Check> {
+  const check = { id: "host.kvm", title: "CPU of the guests" };
+  const slow = "software emulation: slower, and no isolation boundary";
+  const obstacle = await probe.obstacle();
+  if (obstacle !== undefined) {
+    return {
+      ...check,
+      status: "warn",
+      detail: `${obstacle}, so ${slow}`,
+      fix: kvmFix,
+    };
+  }
+  const verdict = await probe.last();
+  if (!verdict) {
+    return {
+      ...check,
+      status: "pass",
+      detail: "/dev/kvm opens; the first start probes it",
+    };
+  }
+  const when = `probed ${verdict.checkedAt.slice(0, 10)}`;
+  return verdict.works
+    ? { ...check, status: "pass", detail: `KVM (${when})` }
+    : {
+        ...check,
+        status: "warn",
+        detail: `${verdict.reason} (${when}), so ${slow}`,
+        fix: kvmFix,
+      };
+}
+
+const kvmFix =
+  "Switch on virtualisation in the firmware, or nested virtualisation in the outer host";
+
+async function defaultImage(deps: HostCheckDeps): Promise<Check> {
+  const check = { id: "host.image", title: "default image" };
+  const image = await deps.imageStore.find(deps.defaultImage);
+  if (!image) {
+    const detail = `${deps.defaultImage} is not built yet; the first VM builds it`;
+    return {
+      ...check,
+      status: "warn",
+      detail,
+      fix: `banger image build ${deps.defaultImage}`,
+    };
+  }
+  const built = image.createdAt.slice(0, 10);
+  const detail = `${image.name}, kernel ${image.kernelVersion}, built ${built}, ${formatSize(image.sizeBytes)}`;
+  return { ...check, status: "pass", detail };
+}
+
+async function rootDisk(): Promise<Check> {
+  return Promise.resolve({
+    id: "host.root-disk",
+    title: "root disks",
+    status: "pass",
+    detail:
+      "qcow2 overlays on the image: made in milliseconds, grow with what the guest writes",
+  });
+}
+
+async function freeSpace(vmFiles: VmFiles): Promise<Check> {
+  const free = await vmFiles.freeBytes();
+  const check = {
+    id: "host.space",
+    title: "free space",
+    detail: `${formatSize(free)} for VMs`,
+  };
+  return free >= leastFreeBytes
+    ? { ...check, status: "pass" }
+    : { ...check, status: "warn", fix: "Delete VMs: banger vm list -a" };
+}
+
+async function brokenVms(vmStore: VmStore): Promise<Check> {
+  const broken = (await vmStore.list()).filter(
+    ({ state }) => state === "error",
+  );
+  const check = { id: "host.vms", title: "VMs" };
+  const names = broken.map(({ name }) => name);
+  return broken.length === 0
+    ? { ...check, status: "pass", detail: "none is in state error" }
+    : {
+        ...check,
+        status: "warn",
+        detail: `in state error: ${names.join(", ")}`,
+        fix: `banger vm logs ${names[0] ?? ""}, then banger vm delete ${names.join(" ")}`,
+      };
+}
