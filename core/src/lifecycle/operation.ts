@@ -37,13 +37,9 @@ export function throwIfCancelled(signal: AbortSignal, what: string): void {
   if (signal.aborted) throw new CancelledError(what, signal.reason);
 }
 
-/** The context for undoing: same identity, never aborted, silent. */
+/** The context for undoing: the same operation, never aborted. */
 export function forTeardown(operation: OperationContext): OperationContext {
-  return {
-    ...operation,
-    signal: new AbortController().signal,
-    progress: () => undefined,
-  };
+  return { ...operation, signal: new AbortController().signal };
 }
 
 /** Begins an operation: gives it an id and a logger that carries it. */

@@ -1,7 +1,7 @@
 import { suggestName } from "@banger/core";
 import type { z } from "zod";
 import type { ConfigProblem } from "./config-errors.js";
-import { childSchema, knownKeys } from "./schema-fields.js";
+import { childSchema, hasKeys, knownKeys } from "./schema-fields.js";
 import { isTable, type TomlDocument } from "./toml-document.js";
 
 type Path = readonly PropertyKey[];
@@ -22,7 +22,7 @@ export function checkValues<Schema extends z.ZodType>(
   at: readonly string[],
   document: Pick<TomlDocument, "lineOf">,
 ): Checked<z.output<Schema>> {
-  const unknown = unknownKeys(schema, value, at);
+  const unknown = strayParts(schema, value, at);
   const parsed = schema.safeParse(value);
   const others = parsed.success
     ? []
@@ -34,14 +34,16 @@ export function checkValues<Schema extends z.ZodType>(
   const problems = [
     ...unknown,
     ...others.map((issue) => toProblem(issue, at, value)),
-  ].map(({ path, ...problem }): ConfigProblem => {
-    const line = document.lineOf(path);
-    return {
-      key: path.map(String).join("."),
-      ...(line === undefined ? {} : { line }),
-      ...problem,
-    };
-  });
+  ]
+    .map(({ path, ...problem }): ConfigProblem => {
+      const line = document.lineOf(path);
+      return {
+        key: path.map(String).join("."),
+        ...(line === undefined ? {} : { line }),
+        ...problem,
+      };
+    })
+    .sort((a, b) => (a.line ?? Infinity) - (b.line ?? Infinity) || 0);
   if (parsed.success && problems.length === 0) return { value: parsed.data };
   return { problems };
 
@@ -65,7 +67,8 @@ export function unknownName(
   return { path, message, hint: suggestName(String(path.at(-1)), known) };
 }
 
-function unknownKeys(
+/** What zod lets pass: keys that the schema does not know, and dates in the place of tables. */
+function strayParts(
   schema: z.ZodType,
   value: unknown,
   path: Path,
@@ -75,16 +78,19 @@ function unknownKeys(
     return element === undefined
       ? []
       : value.flatMap((item, index) =>
-          unknownKeys(element, item, [...path, index]),
+          strayParts(element, item, [...path, index]),
         );
   }
+  // To zod a date is an object like any other, with no keys.
+  if (value instanceof Date && hasKeys(schema))
+    return [{ path, message: "expected a table, received a date" }];
   if (!isTable(value)) return [];
   const known = knownKeys(schema);
   return Object.entries(value).flatMap(([key, child]) => {
     if (known !== undefined && !Object.hasOwn(known, key))
       return [unknownName([...path, key], Object.keys(known))];
     const inner = childSchema(schema, key);
-    return inner === undefined ? [] : unknownKeys(inner, child, [...path, key]);
+    return inner === undefined ? [] : strayParts(inner, child, [...path, key]);
   });
 }
 

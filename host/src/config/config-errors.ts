@@ -81,10 +81,9 @@ export class ConfigUnreadableError extends BangerError {
 /** The file is written in a way that cannot be changed without risk to the rest of it. */
 export class ConfigEditError extends BangerError {
   override readonly code = "ERR_CONFIG_EDIT";
-  constructor(file: string, enabled: readonly string[], cause?: unknown) {
+  constructor(file: string, key: string, list: readonly string[]) {
     super(`${file} cannot be changed safely; nothing was written`, {
-      hint: `Write it yourself, in the table [plugins]: enabled = ${JSON.stringify(enabled)}`,
-      cause,
+      hint: `Write it yourself, in the table [plugins]: ${key} = ${JSON.stringify(list)}`,
     });
   }
 }

@@ -10,6 +10,7 @@ import {
   ConfigSyntaxError,
 } from "./config-errors.js";
 import { configSchema } from "./config-schema.js";
+import { valueAt } from "./load-config.js";
 import { changeStringArray } from "./string-array-edit.js";
 import { tomlEntries } from "./toml-entries.js";
 import {
@@ -20,87 +21,115 @@ import {
   type TomlTable,
 } from "./toml-document.js";
 
+/** A list below `[plugins]`: ids of enabled plugins, or names of packages that are looked at. */
+type PluginList = "enabled" | "packages";
+
+export interface PluginListChange {
+  /** the list after it */
+  readonly list: readonly string[];
+  /** was the file written? */
+  readonly changed: boolean;
+}
+
 /**
  * Puts a plugin into the file's `[plugins] enabled`, or takes it out, and leaves every other character of the file as it is. The file,
  * the table and the key are made when they are missing, then with the default list. Idempotent. Whether such a plugin is installed is
  * the caller's question.
- * @returns the new list, and whether the file was written
- * @throws ConfigUnreadableError, ConfigSyntaxError, ConfigInvalidError when `enabled` is no list of ids
+ * @throws ConfigUnreadableError, ConfigSyntaxError, ConfigInvalidError when the list would be no list of ids
  * @throws {@link ConfigEditError} when the file is written in a way that this cannot change safely
  */
-export async function setPluginEnabled(options: {
+export function setPluginEnabled(options: {
   readonly file: string;
   readonly id: string;
   readonly enabled: boolean;
-}): Promise<{
-  readonly enabled: readonly string[];
-  readonly changed: boolean;
-}> {
-  const { id } = options;
+}): Promise<PluginListChange> {
+  return changeList("enabled", options.file, options.id, options.enabled);
+}
+
+/** The same for a package in `[plugins] packages`. @see setPluginEnabled */
+export function setPluginPackage(options: {
+  readonly file: string;
+  readonly packageName: string;
+  readonly present: boolean;
+}): Promise<PluginListChange> {
+  const { file, packageName, present } = options;
+  return changeList("packages", file, packageName, present);
+}
+
+async function changeList(
+  key: PluginList,
+  path: string,
+  item: string,
+  add: boolean,
+): Promise<PluginListChange> {
   // A linked file, as dotfile tools have it, stays a link.
-  const file = await realpath(options.file).catch((error: unknown) => {
-    if (hasErrorCode(error, "ENOENT")) return options.file;
+  const file = await realpath(path).catch((error: unknown) => {
+    if (hasErrorCode(error, "ENOENT")) return path;
     throw error;
   });
   const document = await readTomlDocument(file);
-  const before = readEnabled(document);
-  if (before.includes(id) === options.enabled)
-    return { enabled: before, changed: false };
-  const after = options.enabled
-    ? [...before, id]
-    : before.filter((entry) => entry !== id);
+  const { plugins } = document.data;
+  const written = valueAt(document.data, ["plugins", key]);
+  const before = checkList(
+    key,
+    document,
+    isTable(plugins) || plugins === undefined
+      ? written === undefined
+        ? {}
+        : { [key]: written }
+      : plugins,
+  );
+  if (before.includes(item) === add) return { list: before, changed: false };
+  const after = add
+    ? [...before, item]
+    : before.filter((entry) => entry !== item);
+  checkList(key, document, { [key]: after });
 
-  const text = document.text ?? "";
-  const changed = editText(text, id, options.enabled, after);
-  if (changed === undefined || !isFaithful(file, document.data, changed, after))
-    throw new ConfigEditError(file, after);
+  const text = editText(document.text ?? "", key, item, add, after);
+  if (!isFaithful(file, document.data, text, key, after))
+    throw new ConfigEditError(file, key, after);
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  await writeAtomically(file, changed);
-  return { enabled: after, changed: true };
+  await writeAtomically(file, text);
+  return { list: after, changed: true };
 }
 
-/** The list as it is in force: the file's or the default. */
-function readEnabled(document: TomlDocument): readonly string[] {
-  const { plugins } = document.data;
-  const written =
-    isTable(plugins) && Object.hasOwn(plugins, "enabled")
-      ? { enabled: plugins["enabled"] }
-      : {};
-  const checked = checkValues(
-    configSchema.shape.plugins,
-    isTable(plugins) || plugins === undefined ? written : plugins,
-    ["plugins"],
-    document,
-  );
+/** The list as it is in force: the file's or the default. @throws ConfigInvalidError */
+function checkList(
+  key: PluginList,
+  document: TomlDocument,
+  plugins: unknown,
+): readonly string[] {
+  const schema = configSchema.shape.plugins;
+  const checked = checkValues(schema, plugins, ["plugins"], document);
   if (checked.problems)
     throw new ConfigInvalidError(document.file, checked.problems);
-  return checked.value.enabled;
+  return checked.value[key];
 }
 
-/** @returns `undefined` for a text that has no place for the change */
 function editText(
   text: string,
-  id: string,
-  enable: boolean,
+  key: PluginList,
+  item: string,
+  add: boolean,
   after: readonly string[],
-): string | undefined {
+): string {
   const entries = tomlEntries(text);
   const isAt = (
     path: readonly unknown[],
     ...keys: readonly string[]
   ): boolean => isDeepStrictEqual(path, keys);
   const list = entries.find(
-    ({ kind, path }) => kind === "pair" && isAt(path, "plugins", "enabled"),
+    ({ kind, path }) => kind === "pair" && isAt(path, "plugins", key),
   );
   if (list) {
     const elements = entries.filter(
       ({ kind, path }) =>
-        kind === "element" && isAt(path.slice(0, -1), "plugins", "enabled"),
+        kind === "element" && isAt(path.slice(0, -1), "plugins", key),
     );
-    return changeStringArray(text, list, elements, id, enable);
+    return changeStringArray(text, list, elements, item, add);
   }
   const newline = text.includes("\r\n") ? "\r\n" : "\n";
-  const line = `enabled = [${after.map((entry) => JSON.stringify(entry)).join(", ")}]`;
+  const line = `${key} = [${after.map((entry) => JSON.stringify(entry)).join(", ")}]`;
   const header = entries.find(
     ({ kind, path }) => kind === "header" && isAt(path, "plugins"),
   );
@@ -119,12 +148,13 @@ function isFaithful(
   file: string,
   before: TomlTable,
   text: string,
-  enabled: readonly string[],
+  key: PluginList,
+  list: readonly string[],
 ): boolean {
   const { plugins } = before;
   const expected = {
     ...before,
-    plugins: { ...(isTable(plugins) ? plugins : {}), enabled },
+    plugins: { ...(isTable(plugins) ? plugins : {}), [key]: list },
   };
   try {
     return isDeepStrictEqual(plain(parseToml(file, text)), plain(expected));

@@ -57,6 +57,12 @@ export function knownKeys(
   return open ? undefined : definition.shape;
 }
 
+/** Does it describe a table? */
+export function hasKeys(schema: z.ZodType): boolean {
+  const { shape, valueType } = unwrap(schema).definition;
+  return (shape ?? valueType) !== undefined;
+}
+
 /** The schema of the values in an object, array or record. */
 export function childSchema(
   schema: z.ZodType,

@@ -69,16 +69,14 @@ function findLine(
   text: string,
   path: readonly PropertyKey[],
 ): number | undefined {
-  const matches = (entry: readonly (string | number)[]): number =>
-    entry.length <= path.length && entry.every((key, i) => key === path[i])
-      ? entry.length
-      : 0;
-  let best = { length: 0, start: 0 };
-  for (const { path: entry, start } of tomlEntries(text)) {
-    const length = matches(entry);
-    if (length > best.length) best = { length, start };
+  const entries = tomlEntries(text);
+  for (let length = path.length; length > 0; length--) {
+    const part = path.slice(0, length);
+    // The first that is said of it: `[a.b.c]` alone is where `a` is written too.
+    const found = entries.find((entry) =>
+      part.every((key, index) => key === entry.path[index]),
+    );
+    if (found) return text.slice(0, found.start).split("\n").length;
   }
-  // `[a.b.c]` is the first that is said of `a` when nothing says more.
-  if (best.length === 0) return undefined;
-  return text.slice(0, best.start).split("\n").length;
+  return undefined;
 }

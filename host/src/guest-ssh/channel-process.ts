@@ -1,4 +1,3 @@
-import { constants } from "node:os";
 import { Readable, type Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
@@ -10,9 +9,11 @@ import {
 } from "@banger/core";
 import type { ClientChannel } from "ssh2";
 import { inputStream, OutputStream } from "./channel-streams.js";
+import { readExit } from "./exit-status.js";
 import { PidLine } from "./pid-line.js";
 import { SessionWindow } from "./session-window.js";
 import type { SshConnection } from "./ssh-connection.js";
+import type { SshLimits } from "./ssh-limits.js";
 
 export interface ChannelProcessOptions {
   readonly connection: SshConnection;
@@ -20,14 +21,10 @@ export interface ChannelProcessOptions {
   /** stands before the process id in the first line of stderr, or of the terminal */
   readonly token: string;
   readonly hasTerminal: boolean;
+  readonly limits: Pick<SshLimits, "pidWaitMs" | "closeWaitMs">;
   /** ends a process group in the guest; resolves when it is gone */
   readonly killGroup: (processGroup: number) => Promise<void>;
 }
-
-/** Longest wait for the line with the process id when a process must end before it has told it, ms. */
-const pidWaitMs = 10_000;
-/** Time for the session to close by itself once its process group is gone, ms. */
-const closeWaitMs = 1_000;
 
 /** A guest process behind an SSH session. Must be made in the tick in which the session was opened. */
 export class ChannelProcess implements GuestProcess {
@@ -100,8 +97,8 @@ export class ChannelProcess implements GuestProcess {
 
   async #terminate(): Promise<void> {
     if (this.#isClosed) return;
-    const { hasTerminal, killGroup, connection } = this.#options;
-    const pid = await Promise.race([this.#pid, wait(pidWaitMs)]);
+    const { hasTerminal, killGroup, connection, limits } = this.#options;
+    const pid = await Promise.race([this.#pid, wait(limits.pidWaitMs)]);
     // The hangup reaches the shell's jobs, which have process groups of their own.
     if (hasTerminal) this.#forceClose({ signal: "SIGHUP" });
     try {
@@ -111,7 +108,7 @@ export class ChannelProcess implements GuestProcess {
       if (!connection.closed) throw error;
     } finally {
       // A process that left the group may hold the outputs open; then the session ends without it.
-      await Promise.race([this.#closed, wait(closeWaitMs)]);
+      await Promise.race([this.#closed, wait(limits.closeWaitMs)]);
       if (!connection.closed) this.#forceClose({ signal: "SIGKILL" });
     }
   }
@@ -144,14 +141,6 @@ export class ChannelProcess implements GuestProcess {
       connection.reason,
     );
   }
-}
-
-/** What the guest says about the end, made fit: it may say anything. */
-function readExit(code: number | null, signal: string | undefined): GuestExit {
-  if (signal !== undefined && signal in constants.signals) return { signal };
-  if (code !== null && Number.isInteger(code) && code >= 0 && code <= 255)
-    return { exitCode: code };
-  return { exitCode: 255 };
 }
 
 /** Does not keep the daemon alive. */

@@ -74,18 +74,22 @@ export function inputStream(
   channel: ClientChannel,
   connection: Pick<SshConnection, "whenWritable">,
 ): Writable {
+  let underWay: ((error?: Error) => void) | undefined;
   return new Writable({
     decodeStrings: true,
     write: (chunk: Buffer, _encoding, callback) => {
       let at = 0;
+      underWay = callback;
       const next = (): void => {
+        if (underWay !== callback) return;
         if (at >= chunk.length) {
+          underWay = undefined;
           callback();
           return;
         }
         const slice = chunk.subarray(at, at + sliceBytes);
         at += slice.length;
-        // ssh2 never calls back once the session has closed; the process destroys this stream then.
+        // ssh2 never calls back once the session has closed.
         channel.write(slice, () => connection.whenWritable(next));
       };
       next();
@@ -93,6 +97,12 @@ export function inputStream(
     final: (callback) => {
       channel.end();
       callback();
+    },
+    destroy: (error, callback) => {
+      underWay?.(new Error("the guest's process takes no more input"));
+      underWay = undefined;
+      channel.end();
+      callback(error);
     },
   });
 }

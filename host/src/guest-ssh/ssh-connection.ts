@@ -54,7 +54,8 @@ export class SshConnection {
   }
 
   get closed(): boolean {
-    return this.#closed;
+    // A broken socket emits `close` only in a later tick.
+    return this.#closed || !this.#socket.writable;
   }
 
   /** Why it ended, when somebody knows. */
@@ -91,7 +92,7 @@ export class SshConnection {
 
   /** Calls back when the socket has taken what was written, or has ended. */
   whenWritable(callback: () => void): void {
-    if (this.#closed || !this.#socket.writableNeedDrain) {
+    if (this.closed || !this.#socket.writableNeedDrain) {
       callback();
       return;
     }
@@ -163,7 +164,7 @@ export class SshConnection {
       error.message === "Unable to exec"
         ? GuestConnectionError
         : SessionNotOpenedError;
-    const what = this.#closed
+    const what = this.closed
       ? "the connection was lost"
       : "the guest opened no session";
     return new kind(this.#vmName, what, this.#reason ?? error);

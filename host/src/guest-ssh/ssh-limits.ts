@@ -18,6 +18,10 @@ export interface SshLimits {
   readonly sessionRefusals: number;
   /** from SIGTERM to SIGKILL, ms */
   readonly terminateGraceMs: number;
+  /** longest wait for a process to tell its id when it must end before it has, ms */
+  readonly pidWaitMs: number;
+  /** time for a session to close by itself once its process group is gone, ms */
+  readonly closeWaitMs: number;
 }
 
 /** For guests under software emulation, where a handshake takes seconds. */
@@ -31,4 +35,6 @@ export const sshLimits: SshLimits = {
   sessionRetryMs: 250,
   sessionRefusals: 10,
   terminateGraceMs: 2_000,
+  pidWaitMs: 10_000,
+  closeWaitMs: 1_000,
 };

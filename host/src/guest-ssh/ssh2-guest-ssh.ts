@@ -100,6 +100,7 @@ export class Ssh2GuestSsh implements GuestSsh {
         connection,
         token,
         vmName: vm.name,
+        limits: this.#limits,
         hasTerminal: terminal !== undefined,
         killGroup: (group) => this.#killGroup(vm, connection, group),
       });

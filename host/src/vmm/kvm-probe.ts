@@ -153,9 +153,8 @@ export class KvmProbe {
         : "the probe guest ended without its mark";
     } catch (error) {
       if (!(error instanceof CommandFailedError)) throw error;
-      return error.exitCode === undefined
-        ? `a probe guest did not boot within ${String(probeLimitMs / 1000)} s`
-        : `QEMU with KVM failed: ${describeError(error)}`;
+      const [reason = ""] = describeError(error).split("\n");
+      return `a probe guest did not boot: ${reason}`;
     }
   }
 }

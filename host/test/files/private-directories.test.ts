@@ -20,7 +20,7 @@ async function freshPaths(): Promise<Paths> {
   return resolvePaths({ BANGER_HOME: await temporaryDirectory() });
 }
 
-const unsafe = expect.objectContaining({ code: "ERR_DIRECTORY_UNSAFE" });
+const unsafe = { code: "ERR_DIRECTORY_UNSAFE" };
 
 describe("ensureDirectories", () => {
   it("makes all of them for the owner alone, and is content with them later", async () => {
@@ -59,11 +59,11 @@ describe("ensureDirectories", () => {
       const paths = await freshPaths();
       await mkdir(paths.runDirectory, { mode: 0o700 });
       await chown(paths.runDirectory, 65534, 65534);
-      await expect(ensureRunDirectory(paths)).rejects.toEqual(unsafe);
+      await expect(ensureRunDirectory(paths)).rejects.toMatchObject(unsafe);
 
       await mkdir(paths.stateDirectory, { mode: 0o700 });
       await chown(paths.stateDirectory, 65534, 65534);
-      await expect(ensureDirectories(paths)).rejects.toEqual(unsafe);
+      await expect(ensureDirectories(paths)).rejects.toMatchObject(unsafe);
     },
   );
 });
@@ -73,14 +73,14 @@ describe("ensureRunDirectory", () => {
     const paths = await freshPaths();
     const target = await temporaryDirectory();
     await symlink(target, paths.runDirectory);
-    await expect(ensureRunDirectory(paths)).rejects.toEqual(unsafe);
+    await expect(ensureRunDirectory(paths)).rejects.toMatchObject(unsafe);
   });
 
   it("refuses one that is open to others and leaves it as it is", async () => {
     const paths = await freshPaths();
     await mkdir(paths.runDirectory);
     await chmod(paths.runDirectory, 0o770);
-    await expect(ensureRunDirectory(paths)).rejects.toEqual(unsafe);
+    await expect(ensureRunDirectory(paths)).rejects.toMatchObject(unsafe);
     expect((await stat(paths.runDirectory)).mode & 0o777).toBe(0o770);
   });
 
@@ -93,7 +93,7 @@ describe("ensureRunDirectory", () => {
     };
     await ensureRunDirectory(paths);
     await chmod(join(base, "shared"), 0o777);
-    await expect(ensureRunDirectory(paths)).rejects.toEqual(unsafe);
+    await expect(ensureRunDirectory(paths)).rejects.toMatchObject(unsafe);
   });
 
   it("does not take a file for a directory", async () => {

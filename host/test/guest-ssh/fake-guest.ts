@@ -38,7 +38,10 @@ export class FakeGuest {
     this.#sockets.add(socket);
     socket.on("error", () => undefined);
     socket.on("close", () => this.#sockets.delete(socket));
-    if (this.silent) return;
+    if (this.silent) {
+      socket.resume();
+      return;
+    }
     if (this.dropConnections > 0) {
       this.dropConnections--;
       socket.destroy();

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
@@ -13,10 +13,21 @@ export interface Guest {
 }
 
 const never = new AbortController().signal;
-const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}`);
+/** A zombie is dead; who reaps it is this machine's affair. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
+}
 
 /** What holds against every SSH server, the fake one and OpenSSH; the guest's processes are processes of this machine. */
-export function describeCommands(guest: () => Guest): void {
+export function describeCommands(
+  guest: () => Guest,
+  longestArgument: number,
+): void {
   const exec = (command: GuestCommand, signal = never): Promise<GuestProcess> =>
     guest().ssh.exec(guest().vm, command, signal);
   const run = async (command: GuestCommand) => finish(await exec(command));
@@ -38,7 +49,7 @@ export function describeCommands(guest: () => Guest): void {
       "!!",
       "a;b|c&d>e<f",
       "\t\r\u0001\u007f",
-      "x".repeat(50_000),
+      "x".repeat(longestArgument),
     ];
     const { stdout, stderr, exit } = await run({
       argv: ["printf", "<%s>", ...args],

@@ -19,6 +19,7 @@ const limits: SshLimits = {
   retryPausesMs: [5, 10],
   sessionRetryMs: 20,
   terminateGraceMs: 500,
+  pidWaitMs: 200,
 };
 const never = new AbortController().signal;
 
@@ -60,7 +61,8 @@ const errorOf = (work: Promise<unknown>): Promise<Record<string, unknown>> =>
   );
 
 describe("commands", () => {
-  describeCommands(() => ({ ssh, vm }));
+  // ssh2's server takes packets up to 35,000 bytes.
+  describeCommands(() => ({ ssh, vm }), 25_000);
 
   it("pass terminal type and sizes on", async () => {
     const process = await ssh.exec(
@@ -318,20 +320,6 @@ describe("faults during a command", () => {
     });
   });
 
-  it.each([
-    ["a status beyond 255", (channel: ServerChannel) => channel.exit(256)],
-    [
-      "a signal that does not exist",
-      (channel: ServerChannel) => channel.exit("\u001b[31mX", false, ""),
-    ],
-  ])("%s reads 255", async (_what, lie) => {
-    const process = await faulty((channel) => {
-      lie(channel);
-      channel.end();
-    });
-    expect((await finish(process)).exit).toEqual({ exitCode: 255 });
-  });
-
   it("a process whose id never comes is ended by closing its session", async () => {
     const process = await faulty((channel) => {
       channel.write("x");
@@ -340,7 +328,7 @@ describe("faults during a command", () => {
     const done = finish(process);
     await process.terminate();
     expect((await done).exit).toEqual({ signal: "SIGKILL" });
-  }, 20_000);
+  });
 
   it("a guest that sends more than its window loses the connection", async () => {
     const process = await faulty((channel) => {

@@ -53,5 +53,3 @@ export const dnsConfigSchema = z.strictObject({
       `How long a resolver may remember an answer, seconds, 0 to 3600. Default ${String(defaultTtlSeconds)}.`,
     ),
 });
-
-export type DnsConfig = z.output<typeof dnsConfigSchema>;

@@ -14,7 +14,7 @@ export interface Question {
 }
 
 /** What the OPT record of a query says. @see RFC 6891 §6.1.3 */
-export interface Edns {
+interface Edns {
   readonly version: number;
   readonly dnssecOk: boolean;
 }

@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
@@ -77,9 +78,19 @@ export async function occupyUdp(
   };
 }
 
-/** A port that nobody has, a moment ago at least. */
+/**
+ * A port that nobody has. Not one of those that the kernel gives to clients (from 32768 on): a connection of another test may get
+ * it between here and its use.
+ */
 export async function freePort(): Promise<number> {
-  const { port, release } = await occupyUdp();
-  await release();
-  return port;
+  for (;;) {
+    const port = randomInt(20_000, 32_000);
+    try {
+      const { release } = await occupyUdp(port);
+      await release();
+      return port;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+    }
+  }
 }

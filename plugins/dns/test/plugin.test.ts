@@ -92,6 +92,7 @@ describe("the plugin", () => {
     await first.end();
     const second = daemon(port);
     await second.set.postStart(vm, image, exec, second.caller);
+    expect(second.caller.logger.entries).toMatchObject([{ level: "info" }]);
     expect(await rcode(port)).toBe("NOERROR");
   });
 

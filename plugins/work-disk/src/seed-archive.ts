@@ -37,6 +37,8 @@ export async function unpackSeed(
     members as unknown as NodeJS.WritableStream,
     { signal },
   );
+  // It may reject while this function waits for a member; it is looked at where that is over.
+  reading.catch(() => undefined);
   try {
     let count = 0;
     let bytes = 0;

@@ -1,0 +1,7 @@
+import { BangerError } from "@banger/core";
+
+/** The command line itself is wrong. */
+export class UsageError extends BangerError {
+  override readonly code = "ERR_USAGE";
+  override readonly kind = "usage";
+}

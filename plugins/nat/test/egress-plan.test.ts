@@ -1,0 +1,181 @@
+import { describe, expect, it } from "vitest";
+import { machineDefaults, type VmRecord } from "@banger/core";
+import { FakeNetwork, fakeVm } from "@banger/core/testing";
+import { natChecks } from "../src/doctor.js";
+import { findEgressMode, type EgressMode } from "../src/egress-mode.js";
+import { changeEgress, natFindings, withEgress } from "../src/egress-plan.js";
+import { defaultRoute, findUplink } from "../src/uplink.js";
+
+const signal = new AbortController().signal;
+const user = findEgressMode({ mode: "user" });
+const off = fakeVm({ spec: { nat: false } });
+const on = fakeVm({ spec: { nat: true } });
+
+const machineOf = (vm: VmRecord) =>
+  machineDefaults({
+    vm,
+    rootDrive: { path: "/root.qcow2", format: "qcow2", readOnly: false },
+    nic: new FakeNetwork().nic(vm),
+    agent: { socketPath: "/agent.sock" },
+  });
+
+describe("withEgress", () => {
+  it("opens the first interface for a VM with NAT only", () => {
+    const machine = machineOf(on);
+    expect(withEgress(machine, on).egress).toEqual({ net0: "open" });
+    expect(machine.egress).toEqual({});
+    expect(withEgress(machine, off)).toBe(machine);
+  });
+});
+
+describe("preflight", () => {
+  const bridge = { mode: "bridge" };
+  it("has nothing to say about a VM without NAT", () => {
+    expect(natFindings(off, bridge, undefined, undefined)).toEqual([]);
+  });
+  it("refuses a network mode that it does not know", () => {
+    expect(findEgressMode(bridge)).toBeUndefined();
+    expect(natFindings(on, bridge, undefined, "eth0")).toMatchObject([
+      {
+        id: "nat.mode",
+        severity: "error",
+        message: expect.stringContaining("bridge") as string,
+      },
+    ]);
+  });
+  it("warns without a default route", () => {
+    expect(natFindings(on, { mode: "user" }, user, undefined)).toMatchObject([
+      { id: "nat.uplink", severity: "warning" },
+    ]);
+    expect(natFindings(on, { mode: "user" }, user, "eth0")).toEqual([]);
+  });
+});
+
+describe("a change of NAT", () => {
+  const switched: string[] = [];
+  const switchable: EgressMode = {
+    mode: "sample",
+    summary: "sample",
+    fixedBecause: "sample",
+    switchLive: async (vm) => void switched.push(vm.name),
+  };
+  const change = (
+    live: boolean,
+    liveEgress: boolean,
+    egress = user,
+    [before, after] = [off, on],
+  ) =>
+    changeEgress(
+      { before, after, live },
+      new FakeNetwork({ liveEgress }),
+      egress,
+      signal,
+    );
+
+  it("is agreed to while the guest does not run, and when it is none", async () => {
+    await change(false, false);
+    await change(true, false, user, [on, on]);
+  });
+
+  it.each([
+    ["open", [off, on], "--nat"],
+    ["close", [on, off], "--no-nat"],
+  ] as const)(
+    "to %s it is refused while the guest runs in user networking",
+    async (_what, vms, flag) => {
+      await expect(change(true, false, user, [...vms])).rejects.toMatchObject({
+        code: "ERR_NAT_LIVE",
+        kind: "conflict",
+        message: expect.stringContaining(
+          "QEMU's user networking fixes it at launch",
+        ) as string,
+        hint: `Stop it first: banger vm stop calm-otter && banger vm set calm-otter ${flag} && banger vm start calm-otter`,
+      });
+    },
+  );
+
+  it("needs both a network that allows it and a mode that can", async () => {
+    await expect(change(true, true, user)).rejects.toMatchObject({
+      code: "ERR_NAT_LIVE",
+    });
+    await expect(change(true, false, switchable)).rejects.toMatchObject({
+      code: "ERR_NAT_LIVE",
+    });
+    expect(switched).toEqual([]);
+    await change(true, true, switchable);
+    expect(switched).toEqual(["calm-otter"]);
+  });
+
+  it("is refused in a mode that the plugin does not know", async () => {
+    await expect(
+      changeEgress(
+        { before: off, after: on, live: true },
+        new FakeNetwork({ mode: "bridge", liveEgress: true }),
+        undefined,
+        signal,
+      ),
+    ).rejects.toMatchObject({
+      code: "ERR_NAT_LIVE",
+      message: expect.stringContaining("bridge") as string,
+    });
+  });
+});
+
+describe("the uplink", () => {
+  const head =
+    "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n";
+  const line = (
+    device: string,
+    destination: string,
+    flags: string,
+    metric: number,
+    mask: string,
+  ) =>
+    `${device}\t${destination}\t0102A8C0\t${flags}\t0\t0\t${String(metric)}\t${mask}\t0\t0\t0\n`;
+
+  it("is the usable default route with the lowest metric", () => {
+    expect(
+      defaultRoute(
+        head +
+          line("eth1", "0000A8C0", "0001", 0, "00FFFFFF") +
+          line("wlan0", "00000000", "0003", 600, "00000000") +
+          line("down0", "00000000", "0002", 1, "00000000") +
+          line("eth0", "00000000", "0003", 100, "00000000"),
+      ),
+    ).toBe("eth0");
+  });
+  it.each([
+    ["", ""],
+    ["only the head", head],
+    ["no default", head + line("eth1", "0000A8C0", "0001", 0, "00FFFFFF")],
+    [
+      "half a default (0.0.0.0/1)",
+      head + line("tun0", "00000000", "0003", 0, "00000080"),
+    ],
+    ["noise", `${head}x\n\0\n`],
+  ])("is none with %s", (_what, table) => {
+    expect(defaultRoute(table)).toBeUndefined();
+  });
+  it("is none where the kernel shows no routes", async () => {
+    expect(await findUplink("/proc/net/no-such-file")).toBeUndefined();
+  });
+});
+
+it("doctor says what NAT means here", () => {
+  const [mode, uplink] = natChecks({ mode: "user" }, user, "eth0");
+  expect(mode).toMatchObject({
+    id: "nat.mode",
+    status: "pass",
+    detail: expect.stringContaining("user: QEMU") as string,
+  });
+  expect(uplink).toMatchObject({
+    id: "nat.uplink",
+    status: "pass",
+    detail: expect.stringContaining("eth0") as string,
+  });
+  expect(
+    natChecks({ mode: "bridge" }, undefined, undefined).map(
+      ({ status }) => status,
+    ),
+  ).toEqual(["fail", "warn"]);
+});
