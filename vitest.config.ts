@@ -12,8 +12,8 @@ export default defineConfig({
         replacement: `${root}core/src/testing/index.ts`,
       },
       {
-        find: /^@banger\/host\/client$/,
-        replacement: `${root}host/src/client.ts`,
+        find: /^@banger\/(core|host)\/client$/,
+        replacement: `${root}$1/src/client.ts`,
       },
       { find: /^@banger\/(core|host)$/, replacement: `${root}$1/src/index.ts` },
       {
@@ -42,6 +42,7 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
+          globalSetup: ["test/e2e/global-setup.ts"],
           // Real guests, often under emulation: one file at a time, and minutes rather than seconds.
           fileParallelism: false,
           testTimeout: 600_000,

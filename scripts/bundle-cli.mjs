@@ -2,6 +2,7 @@
 // banger.cjs.<node version>-<arch>.cache. The daemon is not in it: it runs from what tsc wrote to cli/dist.
 // Needs the output of `tsc -b`, because @banger/core resolves to its dist.
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmod,
   copyFile,
@@ -10,6 +11,7 @@ import {
   readdir,
   rename,
   rm,
+  writeFile,
 } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -143,9 +145,34 @@ for (const name of await readdir(dist))
   if (name.startsWith("banger.cjs.") && name.endsWith(".cache"))
     await rm(join(dist, name));
 await rename(`${bundle}.new`, bundle);
+await writeFile(join(dist, "build-id"), `${await hashDaemon()}\n`);
 await copyFile(join(here, "start.cjs"), join(dist, "banger-start.cjs"));
 await chmod(join(dist, "banger-start.cjs"), 0o755);
 await makeCodeCache(`${bundle}.${process.version}-${process.arch}.cache`);
+
+/** Names the code that a daemon runs, so that a CLI of other code replaces it: 12 hexadecimal digits. */
+async function hashDaemon() {
+  const plugins = await readdir(join(root, "plugins"));
+  const folders = [
+    "core",
+    "host",
+    "cli",
+    ...plugins.map((name) => `plugins/${name}`),
+  ];
+  // What only the command line runs does not make a running daemon outdated.
+  const foreign =
+    /^cli\/dist\/(client|commands|render|terminal|workspace)\/|^cli\/dist\/(io|main|process-io|run-cli)\.js$/;
+  const hash = createHash("sha256");
+  for (const folder of folders.sort()) {
+    const below = join(root, folder, "dist");
+    for (const file of (await readdir(below, { recursive: true })).sort()) {
+      const path = `${folder}/dist/${file}`;
+      if (!file.endsWith(".js") || foreign.test(path)) continue;
+      hash.update(`${path}\0`).update(await readFile(join(below, file)));
+    }
+  }
+  return hash.digest("hex").slice(0, 12);
+}
 
 /** Best effort: without a cache the CLI works and starts some milliseconds later. */
 async function makeCodeCache(cache) {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { ReportedError } from "@banger/core";
+import { ReportedError } from "@banger/core/client";
 import { buildHeader, type OperationEvent } from "@banger/host/client";
 import {
   DaemonGoneError,

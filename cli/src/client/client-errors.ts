@@ -1,4 +1,4 @@
-import { BangerError } from "@banger/core";
+import { BangerError } from "@banger/core/client";
 
 /** The daemon runs no more, or never did, and nobody may start it here. */
 export class DaemonUnreachableError extends BangerError {

@@ -1,4 +1,4 @@
-import type { ErrorKind, ErrorReport } from "@banger/core";
+import type { ErrorKind, ErrorReport } from "@banger/core/client";
 
 const kinds: readonly ErrorKind[] = [
   "usage",

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from "node:stream";
-import { ReportedError } from "@banger/core";
+import { ReportedError } from "@banger/core/client";
 import {
   Channel,
   encodeControl,

@@ -1,5 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { ReportedError } from "@banger/core";
+import { ReportedError } from "@banger/core/client";
 import type { Paths } from "@banger/host/client";
 import type { DaemonControl } from "./api-client.js";
 import { DaemonStartError } from "./client-errors.js";

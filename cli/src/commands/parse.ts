@@ -1,4 +1,4 @@
-import { nearestName, suggestName } from "@banger/core";
+import { nearestName, suggestName } from "@banger/core/client";
 import yargs, { type Argv } from "yargs";
 import { Arguments } from "./arguments.js";
 import { catalogue, groups } from "./catalogue.js";

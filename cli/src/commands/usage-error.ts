@@ -1,4 +1,4 @@
-import { BangerError } from "@banger/core";
+import { BangerError } from "@banger/core/client";
 
 /** The command line itself is wrong. */
 export class UsageError extends BangerError {

@@ -1,4 +1,4 @@
-import type { ErrorReport } from "@banger/core";
+import type { ErrorReport } from "@banger/core/client";
 import { printable } from "./printable.js";
 import type { Style } from "./style.js";
 

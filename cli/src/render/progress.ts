@@ -36,7 +36,8 @@ class PlainProgress implements ProgressView {
   }
 
   show(event: OperationEvent): void {
-    if (event.type !== "progress" || event.stage === this.#stage) return;
+    if (event.type !== "progress") return;
+    if (event.stage === this.#stage && !isWarning(event.text)) return;
     this.#stage = event.stage;
     const line = `${this.#prefix}${event.stage}: ${event.text}`;
     this.#output.write(`${printableLine(line)}\n`);
@@ -45,6 +46,11 @@ class PlainProgress implements ProgressView {
   end(): void {
     this.#stage = undefined;
   }
+}
+
+/** A warning stays on the screen whatever stage comes next. */
+function isWarning(text: string): boolean {
+  return text.startsWith("warning: ");
 }
 
 const frames = ["|", "/", "-", "\\"];
@@ -68,6 +74,11 @@ class LiveProgress implements ProgressView {
     if (event.type !== "progress") return;
     const name = printableLine(event.stage);
     const text = printableLine(event.text);
+    if (isWarning(text)) {
+      this.#output.write(`${clearLine}${this.#style.yellow(text)}\n`);
+      this.#draw();
+      return;
+    }
     if (this.#stage?.name === name) {
       this.#stage.text = text;
     } else {

@@ -16,7 +16,7 @@ export async function failuresOf(
         kind: "plugin",
         id: "sample",
         apiVersion: 1,
-        ...(plugin.config ? { configKey: "sample" } : {}),
+        configKey: "sample",
       },
     },
     ...options,

@@ -109,6 +109,17 @@ describe("the plugin contract kit", () => {
     ).toEqual(["manifest and code agree"]);
   });
 
+  it("finds settings that no manifest key leads to", async () => {
+    const packageJson = {
+      banger: { kind: "plugin", id: "sample", apiVersion: 1 },
+    };
+    const config = z.strictObject({ text: z.string().default("") });
+    const plugin = { ...sample(good), config };
+    expect(
+      Object.keys(await failuresOf(plugin, { arrange, packageJson })),
+    ).toEqual(["manifest and code agree"]);
+  });
+
   it("finds a tap under another name", async () => {
     const failures = await failuresOf(
       sample((hooks) => {

@@ -99,7 +99,11 @@ export function inputStream(
       callback();
     },
     destroy: (error, callback) => {
-      underWay?.(new Error("the guest's process takes no more input"));
+      underWay?.(
+        Object.assign(new Error("the guest's process takes no more input"), {
+          code: "EPIPE",
+        }),
+      );
       underWay = undefined;
       channel.end();
       callback(error);

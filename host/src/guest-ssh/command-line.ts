@@ -1,7 +1,7 @@
 import { InvalidValueError, type GuestCommand } from "@banger/core";
 
 /** Status of a command whose working directory is not there: banger's own failure, as everywhere in the CLI. */
-export const badDirectoryStatus = 125;
+const badDirectoryStatus = 125;
 
 /** The kernel refuses one argument above 128 KiB (MAX_ARG_STRLEN), and sshd hands the whole line to the shell as one. */
 const maxLineBytes = 120 * 1024;

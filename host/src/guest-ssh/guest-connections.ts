@@ -1,6 +1,7 @@
 import {
   CancelledError,
   GuestConnectionError,
+  throwIfCancelled,
   type GuestKeys,
   type VmRecord,
 } from "@banger/core";
@@ -33,8 +34,8 @@ export class GuestConnections {
    * @throws GuestConnectionError, CancelledError after `signal`
    */
   async get(vm: VmRecord, signal: AbortSignal): Promise<SshConnection> {
-    if (signal.aborted) throw new CancelledError(`SSH to ${vm.name}`);
-    const entry: Entry = this.#usable(vm) ?? this.#begin(vm);
+    throwIfCancelled(signal, `SSH to ${vm.name}`);
+    const entry = this.#usable(vm) ?? this.#begin(vm);
     entry.waiting++;
     try {
       return await unlessAborted(entry.attempt, signal, vm.name);

@@ -1,6 +1,6 @@
+import { existsSync, writeFileSync } from "node:fs";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
 import type { Command } from "@banger/core";
 import { ExecaCommandRunner } from "../../src/commands/execa-command-runner.js";
@@ -288,12 +288,26 @@ describe("run", () => {
   });
 
   it("keeps output that waits in the pipe while this process is busy", async () => {
-    const running = runner.run(sh("sleep 0.2; echo late; sleep 1000 & exit 0"));
-    await sleep(50);
-    // Longer than the quiet time: its timer and the output become due together.
-    const until = performance.now() + 900;
-    while (performance.now() < until);
-    expect((await running).stdout).toBe("late\n");
+    const directory = await temporaryDirectory();
+    const [go, done] = [join(directory, "go"), join(directory, "done")];
+    const block = (): void => {
+      writeFileSync(go, "");
+      // Longer than the quiet time, so that its timer and the output become due together.
+      const until = performance.now() + 400;
+      while (performance.now() < until || !existsSync(done));
+    };
+    const { stdout } = await runner.run(
+      sh(
+        `(while ! [ -e ${go} ]; do sleep 0.01; done; echo late; touch ${done}; exec sleep 5) & echo ready`,
+        {
+          onLine: (line) => {
+            // After an immediate come timers, and only then input.
+            if (line === "ready") setTimeout(() => setImmediate(block), 100);
+          },
+        },
+      ),
+    );
+    expect(stdout).toBe("ready\nlate\n");
   }, 30_000);
 });
 

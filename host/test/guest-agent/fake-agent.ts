@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 
-export interface AgentRequest {
+interface AgentRequest {
   readonly execute: string;
   readonly arguments?: Record<string, unknown>;
 }

@@ -1,4 +1,5 @@
 import { mkdtemp, rm } from "node:fs/promises";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -287,29 +288,48 @@ describe("requests", () => {
 });
 
 describe("power off", () => {
-  it("resolves without an answer, and when the VMM ends", async () => {
+  const refusal = '{"error":{"class":"CommandNotFound","desc":"no"}}\n';
+
+  it("asks systemd, and needs nothing else when it took the order", async () => {
+    fake.answer = (request, socket) =>
+      request.execute === "guest-exec"
+        ? '{"return":{"pid":7}}\n'
+        : wellBehaved(request, socket);
     await listen();
     await agent.powerOff(vm, never);
-    fake.answer = (request, socket) => {
-      if (request.execute === "guest-shutdown") socket.destroy();
-      return wellBehaved(request, socket);
-    };
-    await agent.powerOff(vm, never);
-    expect(fake.requests.filter((name) => name === "guest-shutdown")).toEqual([
-      "guest-shutdown",
-      "guest-shutdown",
-    ]);
+    expect(fake.requests).toContain("guest-exec");
+    expect(fake.requests).not.toContain("guest-shutdown");
   });
 
-  it("fails when the agent refuses, is silent before, or is not there", async () => {
+  it.each([
+    ["stays silent", () => undefined],
+    [
+      "ends the connection",
+      (socket: Socket) => {
+        socket.destroy();
+        return undefined;
+      },
+    ],
+  ])("falls back to the agent's own shutdown, which %s", async (_what, end) => {
+    fake.answer = (request, socket) => {
+      if (request.execute === "guest-exec") return refusal;
+      if (request.execute === "guest-shutdown") return end(socket);
+      return wellBehaved(request, socket);
+    };
+    await listen();
+    await agent.powerOff(vm, never);
+    expect(fake.requests.at(-1)).toBe("guest-shutdown");
+  });
+
+  it("fails when the agent refuses both, is silent before, or is not there", async () => {
     expect(await errorCode(agent.powerOff(vm, never))).toBe(
       "ERR_AGENT_CONNECTION",
     );
     await listen();
     fake.answer = (request, socket) =>
-      request.execute === "guest-shutdown"
-        ? '{"error":{"class":"GenericError","desc":"no"}}\n'
-        : wellBehaved(request, socket);
+      request.execute === "guest-sync-delimited"
+        ? wellBehaved(request, socket)
+        : refusal;
     expect(await errorCode(agent.powerOff(vm, never))).toBe(
       "ERR_AGENT_REFUSED",
     );

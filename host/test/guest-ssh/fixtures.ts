@@ -34,6 +34,7 @@ export function fakeVm(
       memoryMiB: 512,
       diskSizeBytes: 1 << 30,
       nat: false,
+      accel: "auto",
       plugins: [],
       ephemeral: false,
     },

@@ -74,7 +74,7 @@ export function describeCommands(
       ),
     );
     expect(exits).toEqual(codes.map((exitCode) => ({ exitCode })));
-  });
+  }, 30_000);
 
   it("tells the signal that ended a process", async () => {
     expect((await run({ argv: ["sh", "-c", "kill -ABRT $$"] })).exit).toEqual({
@@ -157,7 +157,7 @@ export function describeCommands(
       head.stdin,
     ).catch((error: unknown) => (error as NodeJS.ErrnoException).code);
     expect((await finish(head)).exit).toEqual({ exitCode: 0 });
-    expect(await writing).toBe("ERR_STREAM_PREMATURE_CLOSE");
+    expect(await writing).toMatch(/^(EPIPE|ERR_STREAM_PREMATURE_CLOSE)$/);
   });
 
   it("does not hang on an output that its reader destroyed", async () => {

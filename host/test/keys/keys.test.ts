@@ -44,7 +44,7 @@ describe("OpenSSH keys", () => {
       const signature = parsed.sign("text");
       const publicKey = ssh2.utils.parseKey(pair.publicKey);
       if (publicKey instanceof Error) throw publicKey;
-      expect(publicKey.verify("text", signature as Buffer)).toBe(true);
+      expect(publicKey.verify("text", signature)).toBe(true);
       expect(parseOpenSshKeyPair(pair.privateKey)).toEqual(pair);
     }
   });

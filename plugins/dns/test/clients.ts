@@ -3,6 +3,8 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import type { Endpoint } from "@banger/core";
+import { memoryLogger } from "@banger/core/testing";
+import { DnsServer } from "../src/server.js";
 import { frame, TcpFrames } from "../src/tcp-frames.js";
 
 /** Sends a datagram, again every now and then as resolvers do, and waits for one back. */
@@ -61,15 +63,16 @@ export function frames(...queries: readonly Buffer[]): Buffer {
   return Buffer.concat(queries.map(frame));
 }
 
-/** A port that another program has. */
+/** A port that another program has, for UDP. */
 export async function occupyUdp(
-  port = 0,
+  wanted?: number,
 ): Promise<{ port: number; release: () => Promise<void> }> {
+  const port = wanted ?? (await freePort());
   const socket = createSocket("udp4");
   socket.bind(port, "127.0.0.1");
   await once(socket, "listening");
   return {
-    port: socket.address().port,
+    port,
     release: async () => {
       const closed = once(socket, "close");
       socket.close();
@@ -79,18 +82,14 @@ export async function occupyUdp(
 }
 
 /**
- * A port that nobody has. Not one of those that the kernel gives to clients (from 32768 on): a connection of another test may get
- * it between here and its use.
+ * A port that nobody has, for UDP and TCP. Not one of those that the kernel gives to clients (from 32768 on): a connection that
+ * another test has closed a minute ago may still be in TIME-WAIT there, and then nobody can listen.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = randomInt(20_000, 32_000);
-    try {
-      const { release } = await occupyUdp(port);
-      await release();
-      return port;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
-    }
+    const listen = { host: "127.0.0.1", port: randomInt(20_000, 32_000) };
+    const logger = memoryLogger();
+    const server = new DnsServer({ listen, ttlSeconds: 5, logger });
+    if ((await server.probe()) === undefined) return listen.port;
   }
 }

@@ -54,6 +54,6 @@ export const fileSyncConfig = z.strictObject({
     }),
 });
 
-export type FileSyncConfig = z.output<typeof fileSyncConfig>;
+type FileSyncConfig = z.output<typeof fileSyncConfig>;
 /** One `[[plugins.file-sync.entries]]`; `guest` is relative to the guest's root directory, `mode` a number. */
 export type FileSyncEntry = FileSyncConfig["entries"][number];

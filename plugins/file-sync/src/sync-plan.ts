@@ -10,7 +10,7 @@ import {
 } from "./host-file.js";
 
 /** Most bytes of content and headers that one start carries. */
-export const mostSyncedBytes = 64 * 2 ** 20;
+const mostSyncedBytes = 64 * 2 ** 20;
 /** A member's header in the archive, bytes; its path comes on top. */
 const headerBytes = 110;
 /** Directories between /root and a synced path: nobody but root gets through /root, so nobody misses the other bits. */
@@ -22,7 +22,7 @@ export interface SyncSource {
   readonly signal: AbortSignal;
   /** told what is left out, and why */
   readonly warn: (message: string) => void;
-  /** default {@link mostSyncedBytes} */
+  /** default 64 MiB */
   readonly mostBytes?: number;
 }
 

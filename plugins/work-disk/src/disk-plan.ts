@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { GuestConfig, MachineConfig, VmRecord } from "@banger/core";
 
 /** ext4 block, bytes; fixed, so that a small disk can grow as far as a big one. */
-export const blockSizeBytes = 4096;
+const blockSizeBytes = 4096;
 
 /** Every file that the plugin makes for a VM, absolute. */
 export interface DiskPaths {

@@ -1,4 +1,7 @@
+import { execFileSync } from "node:child_process";
 import {
+  link,
+  symlink,
   mkdtemp,
   mkdir,
   readdir,
@@ -58,6 +61,38 @@ describe("unpackSeed", () => {
     expect((await stat(`${root}/a/b/c`)).mode & 0o7777).toBe(0o600);
     expect(await readlink(`${root}/l`)).toBe("../../etc");
   });
+
+  it.each(["gnu", "posix"])(
+    "unpacks what tar itself makes of a directory, in the %s format",
+    async (format) => {
+      const tree = `${directory}/tree`;
+      const deep = `${"d".repeat(110)}/${"n".repeat(110)}`;
+      await mkdir(`${tree}/${"d".repeat(110)}`, { recursive: true });
+      await writeFile(`${tree}/${deep}`, "deep");
+      await writeFile(`${tree}/.bashrc`, "x".repeat(5000));
+      await link(`${tree}/.bashrc`, `${tree}/.profile`);
+      await symlink("/nowhere", `${tree}/link`);
+      execFileSync("tar", [
+        "-c",
+        `--format=${format}`,
+        "-C",
+        tree,
+        "-f",
+        `${directory}/made.tar`,
+        ".",
+      ]);
+      const root = await unpackBytes(
+        await readFile(`${directory}/made.tar`),
+        10_000,
+      );
+      expect((await readdir(root, { recursive: true })).sort()).toEqual(
+        (await readdir(tree, { recursive: true })).sort(),
+      );
+      expect(await readFile(`${root}/${deep}`, "utf8")).toBe("deep");
+      expect((await readFile(`${root}/.profile`)).byteLength).toBe(5000);
+      expect(await readlink(`${root}/link`)).toBe("/nowhere");
+    },
+  );
 
   it("reads names that need extended headers", async () => {
     const name = `${"d".repeat(120)}/${"n".repeat(120)}`;

@@ -1,0 +1,32 @@
+import { execInSession } from "./session-outcome.js";
+import { ownFailureStatus, type CommandDefinition } from "./command.js";
+
+export const vmExec: CommandDefinition = {
+  words: ["vm", "exec"],
+  summary: "Run a command in a running VM and pass its output and status on",
+  positionals: [
+    {
+      name: "vm",
+      describe: "name, id or unique prefix",
+      required: true,
+      completes: "vm",
+    },
+  ],
+  guestCommand: "required",
+  options: {
+    cwd: { type: "string", describe: "directory in the guest; /root otherwise" },
+    tty: {
+      type: "boolean",
+      alias: "t",
+      describe: "give the command a terminal",
+    },
+  },
+  examples: [
+    ["vm exec web -- systemctl status", "run a command"],
+    ["vm exec web -t -- top", "one that needs a terminal"],
+    ["vm exec web --cwd /srv -- tar -x < site.tar", "feed its input"],
+  ],
+  failureStatus: () => ownFailureStatus,
+  run: (args, cli) =>
+    execInSession(args, cli, args.flag("tty") && cli.io.stdin.isTTY === true),
+};

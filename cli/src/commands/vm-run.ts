@@ -1,0 +1,130 @@
+import type { VmRecord } from "@banger/core/client";
+import { renderDuration } from "../render/duration.js";
+import { renderSpec } from "../render/vm.js";
+import { hasTerminal, runSession } from "../terminal/session.js";
+import type { Repository } from "../workspace/repository.js";
+import type { Arguments } from "./arguments.js";
+import {
+  ownFailureStatus,
+  type Cli,
+  type CommandDefinition,
+  type Outcome,
+} from "./command.js";
+import { deleteEphemeral } from "./delete-ephemeral.js";
+import { withHostPackages } from "./host-packages.js";
+import { note, operate } from "./operate.js";
+import { UsageError } from "./usage-error.js";
+import { createBody, createOptions } from "./vm-options.js";
+
+export const vmRun: CommandDefinition = {
+  words: ["vm", "run"],
+  summary: "Start a fresh VM and use it: a shell, or a command after --",
+  positionals: [
+    {
+      name: "path",
+      describe:
+        "copy the tracked files of the git repository around this path to /root/<repository>",
+      required: false,
+      completes: "path",
+    },
+  ],
+  guestCommand: "optional",
+  options: {
+    ...createOptions,
+    rm: { type: "boolean", describe: "delete the VM at the end" },
+    detach: {
+      type: "boolean",
+      alias: "d",
+      describe: "leave the VM running; prints its name, or with --json its record",
+    },
+  },
+  examples: [
+    ["vm run", "a shell in a fresh VM"],
+    ["vm run ./repo -- make test", "run a command in a copy of the repository"],
+    ["vm run --rm -- uname -a", "run a command and leave nothing behind"],
+    ["vm run -d --name web --memory 2G --nat", "start a VM and go on"],
+  ],
+  failureStatus: (args) => (args.guestCommand ? ownFailureStatus : 1),
+  run,
+};
+
+async function run(args: Arguments, cli: Cli): Promise<Outcome> {
+  const { io, client } = cli;
+  const argv = args.guestCommand;
+  const detach = args.flag("detach");
+  const ephemeral = args.flag("rm");
+  const quiet = args.flag("json");
+  if (detach && ephemeral) throw conflict("--detach", "--rm");
+  if (detach && argv) throw conflict("--detach", "a command after --");
+  const path = args.string("path");
+  const body = { ...createBody(args), ...(ephemeral ? { ephemeral } : {}) };
+  const repository = path === undefined ? undefined : await look(path, cli);
+  const { value: vm, elapsedMs } = await withHostPackages(
+    cli,
+    args.flag("yes"),
+    () =>
+      operate<VmRecord>(cli, { method: "POST", path: "/v1/vms", body, quiet }),
+  );
+  const inform = (text: string): void => {
+    if (!quiet) note(cli, text);
+  };
+  inform(`spec: ${renderSpec(vm.spec, vm.runtime.accel)}`);
+  inform(`ready in ${renderDuration(elapsedMs)}: ${vm.name}`);
+  try {
+    const cwd = repository
+      ? await copy(repository, vm, cli, inform)
+      : undefined;
+    if (detach) return { json: vm, text: () => vm.name };
+    const exitCode = await runSession(client, io, {
+      vm: vm.id,
+      ...(argv ? { argv } : {}),
+      ...(cwd === undefined ? {} : { cwd }),
+      terminal: argv === undefined && hasTerminal(io),
+    });
+    if (quiet) note(cli, JSON.stringify({ vm, exitCode }));
+    return { exitCode };
+  } finally {
+    if (ephemeral) await deleteEphemeral(cli, vm);
+    else if (!detach)
+      inform(
+        cli.errorStyle.dim(
+          `${vm.name} still runs; delete it with: banger vm delete ${vm.name}`,
+        ),
+      );
+  }
+}
+
+function conflict(one: string, other: string): UsageError {
+  return new UsageError(`${one} and ${other} exclude each other`, {
+    hint: "See: banger vm run --help",
+  });
+}
+
+async function look(path: string, { io }: Cli): Promise<Repository> {
+  const { inspectRepository } = await import("../workspace/repository.js");
+  return inspectRepository(path, io.cwd, io.interrupted);
+}
+
+async function copy(
+  repository: Repository,
+  vm: VmRecord,
+  { client, io }: Cli,
+  inform: (text: string) => void,
+): Promise<string> {
+  const { copyRepository } = await import("../workspace/copy-repository.js");
+  const started = performance.now();
+  const target = await copyRepository(
+    client,
+    vm.id,
+    repository,
+    io.interrupted,
+  );
+  const took = renderDuration(performance.now() - started);
+  inform(`${repository.files.length} files copied to ${target} in ${took}`);
+  const { untracked, submodules } = repository;
+  if (untracked > 0)
+    inform(`${untracked} untracked files are not in the copy; git add takes them in`);
+  if (submodules.length > 0)
+    inform(`submodules are not in the copy: ${submodules.join(", ")}`);
+  return target;
+}

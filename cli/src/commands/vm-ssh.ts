@@ -1,0 +1,23 @@
+import { hasTerminal } from "../terminal/session.js";
+import { ownFailureStatus, type CommandDefinition } from "./command.js";
+import { execInSession } from "./session-outcome.js";
+
+export const vmSsh: CommandDefinition = {
+  words: ["vm", "ssh"],
+  summary: "Open a shell in a running VM",
+  positionals: [
+    {
+      name: "vm",
+      describe: "name, id or unique prefix",
+      required: true,
+      completes: "vm",
+    },
+  ],
+  guestCommand: "optional",
+  examples: [
+    ["vm ssh web", "a login shell"],
+    ["vm ssh web -- journalctl -f", "a command on a terminal"],
+  ],
+  failureStatus: (args) => (args.guestCommand ? ownFailureStatus : 1),
+  run: (args, cli) => execInSession(args, cli, hasTerminal(cli.io)),
+};

@@ -1,0 +1,128 @@
+import { reportError, isBangerError, type ErrorReport } from "@banger/core/client";
+import { resolvePaths } from "@banger/host/client";
+import type { Build } from "./build-id.js";
+import { ApiClient } from "./client/api-client.js";
+import { DaemonLauncher } from "./client/start-daemon.js";
+import type { Arguments } from "./commands/arguments.js";
+import type { Cli, CommandDefinition, Outcome } from "./commands/command.js";
+import { parse } from "./commands/parse.js";
+import { Interruption, type Io } from "./io.js";
+import { renderError } from "./render/error.js";
+import { styleOf } from "./render/style.js";
+
+/** What the command line needs besides its arguments. */
+export interface CliSetup {
+  readonly io: Io;
+  readonly build: Build;
+  /** node's arguments that run the daemon */
+  readonly daemonArgs: readonly string[];
+}
+
+/** Runs one command line. @returns exit status; prints every error */
+export async function runCli(
+  argv: readonly string[],
+  setup: CliSetup,
+): Promise<number> {
+  const { io, build } = setup;
+  if (argv.length === 1 && argv[0] === "--version") {
+    io.stdout.write(`${build.version}\n`);
+    return 0;
+  }
+  const wantsJson = beforeGuestCommand(argv).includes("--json");
+  try {
+    const cli = wire(setup);
+    if (argv[0] === "--get-completions") {
+      const { complete } = await import("./commands/complete.js");
+      for (const line of await complete(argv.slice(1), cli))
+        io.stdout.write(`${line}\n`);
+      return 0;
+    }
+    const parsed = await parse(argv, build.version);
+    if (parsed.kind === "print") {
+      io.stdout.write(`${parsed.text}\n`);
+      return 0;
+    }
+    return await runCommand(parsed.command, parsed.args, cli, wantsJson);
+  } catch (error) {
+    return report(error, io, wantsJson, 1);
+  }
+}
+
+async function runCommand(
+  command: CommandDefinition,
+  args: Arguments,
+  cli: Cli,
+  wantsJson: boolean,
+): Promise<number> {
+  try {
+    const outcome = await command.run(args, cli);
+    print(outcome, cli.io, wantsJson);
+    return outcome.exitCode ?? 0;
+  } catch (error) {
+    const status = command.failureStatus?.(args) ?? 1;
+    return report(error, cli.io, wantsJson, status);
+  }
+}
+
+function wire({ io, build, daemonArgs }: CliSetup): Cli {
+  const paths = resolvePaths(io.env);
+  const socketPath = paths.daemonSocket;
+  const program = { args: daemonArgs, env: io.env };
+  return {
+    io,
+    paths,
+    build,
+    client: new ApiClient({
+      socketPath,
+      build: build.id,
+      control: new DaemonLauncher(paths, program),
+    }),
+    runningClient: new ApiClient({ socketPath }),
+    get style() {
+      return styleOf(io.stdout, io.env);
+    },
+    get errorStyle() {
+      return styleOf(io.stderr, io.env);
+    },
+  };
+}
+
+function print({ json, text }: Outcome, io: Io, wantsJson: boolean): void {
+  const output =
+    wantsJson && json !== undefined
+      ? JSON.stringify(json, undefined, 2)
+      : (text?.() ?? "");
+  if (output !== "") io.stdout.write(`${output}\n`);
+}
+
+function report(
+  error: unknown,
+  io: Io,
+  wantsJson: boolean,
+  failureStatus: number,
+): number {
+  if (error instanceof Interruption) return error.exitCode;
+  const shown = toReport(error);
+  const text = wantsJson
+    ? JSON.stringify(shown)
+    : renderError(shown, styleOf(io.stderr, io.env));
+  io.stderr.write(`${text}\n`);
+  if (shown.kind === "usage") return 2;
+  return shown.kind === "cancelled" ? 130 : failureStatus;
+}
+
+/** An error that came from the daemon keeps what the daemon said of it. */
+function toReport(error: unknown): ErrorReport {
+  const carried = (error as { report?: ErrorReport } | undefined)?.report;
+  if (isBangerError(error) && carried !== undefined) return carried;
+  const { hint, ...rest } = reportError(error);
+  if (isBangerError(error) && hint !== undefined) return { ...rest, hint };
+  return isBangerError(error)
+    ? rest
+    : { ...rest, hint: "This is a bug in banger" };
+}
+
+function beforeGuestCommand(argv: readonly string[]): readonly string[] {
+  const end = argv.indexOf("--");
+  return end < 0 ? argv : argv.slice(0, end);
+}

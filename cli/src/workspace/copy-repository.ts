@@ -1,0 +1,105 @@
+import { PassThrough } from "node:stream";
+import { BangerError } from "@banger/core/client";
+import type { ApiClient } from "../client/api-client.js";
+import { execInVm } from "../client/exec.js";
+import { exitStatus } from "../terminal/session.js";
+import type { Repository } from "./repository.js";
+
+export class WorkspaceCopyError extends BangerError {
+  override readonly code = "ERR_WORKSPACE_COPY";
+  readonly #output: string;
+  constructor(top: string, what: string, output: string) {
+    super(`copying ${top} failed: ${what}`, {
+      hint: "See whether the disk at /root is large enough: --disk-size",
+    });
+    this.#output = output;
+  }
+  override get details(): readonly string[] {
+    return this.#output.split("\n").filter(Boolean).slice(0, 10);
+  }
+}
+
+/** Most of a program's complaints that is kept, bytes. */
+const mostComplaints = 64 * 1024;
+
+/**
+ * Copies the repository's files into a VM, as one stream: tar here, tar there.
+ * @returns the directory in the guest
+ * @throws {@link WorkspaceCopyError}
+ */
+export async function copyRepository(
+  client: ApiClient,
+  vm: string,
+  { top, name, files }: Repository,
+  signal: AbortSignal,
+): Promise<string> {
+  const { spawn } = await import("node:child_process");
+  const target = `/root/${name}`;
+  // Owner root: in the guest there is nobody else. No recursion: the list has every file.
+  const tar = spawn(
+    "tar",
+    [
+      ...["--create", "--null", "--verbatim-files-from", "--no-recursion"],
+      ...["--owner=root:0", "--group=root:0", `--directory=${top}`],
+      "--files-from=-",
+    ],
+    { stdio: ["pipe", "pipe", "pipe"], signal },
+  );
+  const complaints = collect(tar.stderr);
+  const ended = new Promise<number>((resolve, reject) => {
+    tar.once("error", reject);
+    tar.once("close", (code) => {
+      resolve(code ?? 1);
+    });
+  });
+  // Awaited below; a tar that is not there must not end the process before that.
+  ended.catch(() => undefined);
+  tar.stdin.on("error", () => undefined);
+  for (const file of files) tar.stdin.write(Buffer.concat([file, zero]));
+  tar.stdin.end();
+  const output = new PassThrough();
+  const guestComplaints = collect(output);
+  try {
+    const exit = await execInVm(client, {
+      vm,
+      argv: [
+        ...["sh", "-c", 'mkdir -p -- "$1" && exec tar -x -C "$1"'],
+        ...["sh", target],
+      ],
+      stdin: tar.stdout,
+      stdout: output,
+      stderr: output,
+      signal,
+    });
+    const status = exitStatus(exit);
+    if (status !== 0)
+      throw new WorkspaceCopyError(
+        top,
+        `tar in the guest ended with status ${status}`,
+        guestComplaints(),
+      );
+    const hostStatus = await ended;
+    if (hostStatus !== 0)
+      throw new WorkspaceCopyError(
+        top,
+        `tar ended with status ${hostStatus}`,
+        complaints(),
+      );
+    return target;
+  } finally {
+    tar.kill();
+  }
+}
+
+const zero = Buffer.from([0]);
+
+/** Reads to the end and keeps the beginning. */
+function collect(stream: NodeJS.ReadableStream): () => string {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  stream.on("data", (chunk: Buffer) => {
+    if (size < mostComplaints) chunks.push(chunk);
+    size += chunk.length;
+  });
+  return () => Buffer.concat(chunks).toString("utf8", 0, mostComplaints);
+}

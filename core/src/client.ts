@@ -1,0 +1,12 @@
+/**
+ * The part of core that a client of the daemon needs: errors and the words that both sides share. It loads no package, because the
+ * bundled CLI contains it.
+ */
+export * from "./errors.js";
+export * from "./model/check.js";
+export * from "./model/image.js";
+export * from "./model/size.js";
+export * from "./model/suggest.js";
+export * from "./model/timeline.js";
+export * from "./model/vm-reference.js";
+export * from "./model/vm.js";
