@@ -12,6 +12,8 @@ void runCli(process.argv.slice(2), {
     // Small heaps: the daemon idles nearly all of its time.
     "--max-semi-space-size=1",
     "--optimize-for-size",
+    "--single-threaded-gc",
+    "--v8-pool-size=1",
     join(import.meta.dirname, "bangerd.js"),
   ],
 }).then(async (status) => {

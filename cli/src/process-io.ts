@@ -10,7 +10,8 @@ export class ProcessIo implements Io {
   #stdin: Input | undefined;
   #stdout: Output | undefined;
   #stderr: Output | undefined;
-  #interruption: AbortController | undefined;
+  readonly #control = new AbortController();
+  #watching = false;
 
   get stdin(): Input {
     return (this.#stdin ??= process.stdin);
@@ -25,18 +26,18 @@ export class ProcessIo implements Io {
   }
 
   get interrupted(): AbortSignal {
-    if (!this.#interruption) {
-      this.#interruption = new AbortController();
+    if (!this.#watching) {
+      this.#watching = true;
       for (const signal of signals) {
-        // The first one asks, the second one insists.
+        // The first one asks; the second one ends the process as if nobody watched.
         process.once(signal, () => {
-          this.#interruption?.abort(
+          this.#control.abort(
             new Interruption(signal, 128 + constants.signals[signal]),
           );
         });
       }
     }
-    return this.#interruption.signal;
+    return this.#control.signal;
   }
 
   /** Lets go of the input and waits until all output is out. @returns the status to exit with */
@@ -50,8 +51,7 @@ export class ProcessIo implements Io {
   #watch(output: Output): Output {
     output.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code !== "EPIPE") throw error;
-      void this.interrupted;
-      this.#interruption?.abort(
+      this.#control.abort(
         new Interruption("SIGPIPE", 128 + constants.signals.SIGPIPE),
       );
     });

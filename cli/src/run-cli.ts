@@ -1,4 +1,8 @@
-import { reportError, isBangerError, type ErrorReport } from "@banger/core/client";
+import {
+  reportError,
+  isBangerError,
+  type ErrorReport,
+} from "@banger/core/client";
 import { resolvePaths } from "@banger/host/client";
 import type { Build } from "./build-id.js";
 import { ApiClient } from "./client/api-client.js";

@@ -1,3 +1,5 @@
+import { inspect } from "node:util";
+
 /** What went wrong in the caller's terms; decides exit status and HTTP status. */
 export type ErrorKind =
   "usage" | "not-found" | "conflict" | "unavailable" | "cancelled" | "failed";
@@ -71,11 +73,15 @@ export function describeError(error: unknown): string {
     let current: unknown = error;
     current !== undefined && parts.length < 5;
   ) {
-    const text = current instanceof Error ? current.message : String(current);
+    const text = current instanceof Error ? current.message : render(current);
     if (!parts.some((part) => part.includes(text))) parts.push(text);
     current = current instanceof Error ? current.cause : undefined;
   }
   return parts.join(": ");
+}
+
+function render(thrown: unknown): string {
+  return typeof thrown === "string" ? thrown : inspect(thrown, { depth: 1 });
 }
 
 /** The error as data. An error that is not a {@link BangerError} is a broken invariant and reads `ERR_INTERNAL`. */

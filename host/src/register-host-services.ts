@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   asClass,
   asFunction,
@@ -94,7 +95,10 @@ export function registerHostServices(
     ).singleton(),
     network: asFunction(
       ({ hostFacts }: { hostFacts: HostFacts }) =>
-        new UserNetwork({ lowestPort: lowestPort(hostFacts.isRoot) }),
+        new UserNetwork({
+          lowestPort: lowestPort(hostFacts.isRoot),
+          offset: installOffset(paths.stateDirectory),
+        }),
     ).singleton(),
     requirements: asClass(HostRequirements).singleton(),
     rootDisks: asClass(Qcow2RootDisks).singleton(),
@@ -127,4 +131,9 @@ export function registerHostServices(
         }),
     ).singleton(),
   });
+}
+
+/** Two installs on one host, such as two users' or a test's, begin at different loopback addresses. */
+function installOffset(stateDirectory: string): number {
+  return createHash("sha256").update(stateDirectory).digest().readUInt16BE(0);
 }

@@ -222,7 +222,11 @@ function isAbsent(error: unknown): boolean {
 
 function isBroken(error: unknown): boolean {
   const code = codeOf(error);
-  return code === "ECONNRESET" || code === "EPIPE" || code === "ERR_STREAM_PREMATURE_CLOSE";
+  return (
+    code === "ECONNRESET" ||
+    code === "EPIPE" ||
+    code === "ERR_STREAM_PREMATURE_CLOSE"
+  );
 }
 
 function isOutdated(error: unknown): boolean {

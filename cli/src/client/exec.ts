@@ -10,6 +10,7 @@ import {
   type ControlMessage,
 } from "@banger/host/client";
 import type { ApiClient } from "./api-client.js";
+import { printTo } from "../terminal/print-to.js";
 import { DaemonGoneError, UnexpectedAnswerError } from "./client-errors.js";
 import { parseErrorReport } from "./error-report.js";
 
@@ -146,9 +147,9 @@ async function receive(
   try {
     for await (const chunk of chunks) {
       for (const { channel, payload } of decoder.push(chunk)) {
-        if (channel === Channel.stdout) await write(stdout, payload, signal);
+        if (channel === Channel.stdout) await printTo(stdout, payload, signal);
         else if (channel === Channel.stderr)
-          await write(stderr, payload, signal);
+          await printTo(stderr, payload, signal);
         else if (channel === Channel.control) {
           const exit = readEnd(payload, what);
           if (exit) return exit;
@@ -183,22 +184,4 @@ function readEnd(payload: Buffer, what: string): ExecExit | undefined {
     ...(typeof exitCode === "number" ? { exitCode } : {}),
     ...(typeof signal === "string" ? { signal } : {}),
   };
-}
-
-/** Resolves when the target takes more; one that is closed or broken takes everything. */
-function write(
-  target: Writable,
-  bytes: Buffer,
-  signal: AbortSignal,
-): Promise<void> {
-  if (target.destroyed || target.write(bytes)) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      target.off("drain", done).off("close", done).off("error", done);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    target.on("drain", done).on("close", done).on("error", done);
-    signal.addEventListener("abort", done);
-  });
 }

@@ -33,10 +33,10 @@ export class DaemonLauncher implements DaemonControl {
    */
   async start(): Promise<void> {
     const { mkdir, open } = await import("node:fs/promises");
-    const { dirname } = await import("node:path");
+    const path = await import("node:path");
     const { spawn } = await import("node:child_process");
     const outFile = daemonOutFile(this.#paths);
-    await mkdir(dirname(outFile), { recursive: true, mode: 0o700 });
+    await mkdir(path.dirname(outFile), { recursive: true, mode: 0o700 });
     const out = await open(outFile, "a", 0o600);
     try {
       if ((await out.stat()).size > mostOutBytes) await out.truncate(0);

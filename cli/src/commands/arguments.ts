@@ -14,7 +14,7 @@ export class Arguments {
     if (value === undefined) return undefined;
     if (Array.isArray(value))
       throw new UsageError(`--${name} is given more than once`);
-    const text = String(value);
+    const text = typeof value === "string" ? value : JSON.stringify(value);
     if (text === "") throw new UsageError(`${name} is empty`);
     return text;
   }

@@ -26,9 +26,7 @@ export async function withHostPackages<T>(
   }
 }
 
-export function readRequirements({
-  client,
-}: Cli): Promise<RequirementReport> {
+export function readRequirements({ client }: Cli): Promise<RequirementReport> {
   return client.read<RequirementReport>("/v1/setup");
 }
 
@@ -47,10 +45,7 @@ export async function installMissing(
   note(
     cli,
     renderTable(
-      missing.map(({ packageName, purpose }) => [
-        `  ${packageName}`,
-        purpose,
-      ]),
+      missing.map(({ packageName, purpose }) => [`  ${packageName}`, purpose]),
     ),
   );
   if (!agreed) {

@@ -61,8 +61,7 @@ export async function parse(
     printed = output;
   });
   if (printed !== "") return { kind: "print", text: printed };
-  if (argv.length === 0)
-    return { kind: "print", text: await parser.getHelp() };
+  if (argv.length === 0) return { kind: "print", text: await parser.getHelp() };
   if (found?.command) {
     checkUnknown(found.command, found.values);
     const args = new Arguments(found.values);

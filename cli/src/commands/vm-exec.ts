@@ -1,20 +1,17 @@
 import { execInSession } from "./session-outcome.js";
 import { ownFailureStatus, type CommandDefinition } from "./command.js";
+import { vmPositional } from "./vm-positional.js";
 
 export const vmExec: CommandDefinition = {
   words: ["vm", "exec"],
   summary: "Run a command in a running VM and pass its output and status on",
-  positionals: [
-    {
-      name: "vm",
-      describe: "name, id or unique prefix",
-      required: true,
-      completes: "vm",
-    },
-  ],
+  positionals: [vmPositional],
   guestCommand: "required",
   options: {
-    cwd: { type: "string", describe: "directory in the guest; /root otherwise" },
+    cwd: {
+      type: "string",
+      describe: "directory in the guest; /root otherwise",
+    },
     tty: {
       type: "boolean",
       alias: "t",

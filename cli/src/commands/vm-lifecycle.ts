@@ -71,6 +71,5 @@ export const vmDelete: CommandDefinition = {
     ["vm delete web", "delete a VM, running or not"],
     ["vm delete $(banger vm list -aq)", "delete all VMs"],
   ],
-  run: (args, cli) =>
-    forEachVm(cli, args.strings("vm"), { method: "DELETE" }),
+  run: (args, cli) => forEachVm(cli, args.strings("vm"), { method: "DELETE" }),
 };

@@ -35,7 +35,8 @@ export const vmRun: CommandDefinition = {
     detach: {
       type: "boolean",
       alias: "d",
-      describe: "leave the VM running; prints its name, or with --json its record",
+      describe:
+        "leave the VM running; prints its name, or with --json its record",
     },
   },
   examples: [
@@ -123,7 +124,9 @@ async function copy(
   inform(`${repository.files.length} files copied to ${target} in ${took}`);
   const { untracked, submodules } = repository;
   if (untracked > 0)
-    inform(`${untracked} untracked files are not in the copy; git add takes them in`);
+    inform(
+      `${untracked} untracked files are not in the copy; git add takes them in`,
+    );
   if (submodules.length > 0)
     inform(`submodules are not in the copy: ${submodules.join(", ")}`);
   return target;

@@ -1,18 +1,12 @@
 import { hasTerminal } from "../terminal/session.js";
 import { ownFailureStatus, type CommandDefinition } from "./command.js";
 import { execInSession } from "./session-outcome.js";
+import { vmPositional } from "./vm-positional.js";
 
 export const vmSsh: CommandDefinition = {
   words: ["vm", "ssh"],
   summary: "Open a shell in a running VM",
-  positionals: [
-    {
-      name: "vm",
-      describe: "name, id or unique prefix",
-      required: true,
-      completes: "vm",
-    },
-  ],
+  positionals: [vmPositional],
   guestCommand: "optional",
   examples: [
     ["vm ssh web", "a login shell"],

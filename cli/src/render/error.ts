@@ -13,7 +13,9 @@ export function renderError(report: ErrorReport, style: Style): string {
         .split("\n")
         .map((line) => `  ${line}`),
     ),
-    ...(hint === undefined ? [] : [`${style.bold("hint:")} ${printable(hint)}`]),
+    ...(hint === undefined
+      ? []
+      : [`${style.bold("hint:")} ${printable(hint)}`]),
     style.dim(`[${origin.join(", ")}]`),
   ].join("\n");
 }

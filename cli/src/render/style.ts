@@ -4,11 +4,11 @@ import type { Io, Output } from "../io.js";
 export interface Style {
   /** the output is a terminal */
   readonly isTerminal: boolean;
-  bold(text: string): string;
-  dim(text: string): string;
-  red(text: string): string;
-  green(text: string): string;
-  yellow(text: string): string;
+  readonly bold: (text: string) => string;
+  readonly dim: (text: string) => string;
+  readonly red: (text: string) => string;
+  readonly green: (text: string) => string;
+  readonly yellow: (text: string) => string;
 }
 
 /** Colour only on a terminal, and never with `NO_COLOR` or `TERM=dumb`. */

@@ -46,6 +46,8 @@ export async function copyRepository(
     { stdio: ["pipe", "pipe", "pipe"], signal },
   );
   const complaints = collect(tar.stderr);
+  // Node throws a child's unread output away when the child ends, which a small archive does before the guest is reached.
+  const archive = tar.stdout.pipe(new PassThrough());
   const ended = new Promise<number>((resolve, reject) => {
     tar.once("error", reject);
     tar.once("close", (code) => {
@@ -66,26 +68,23 @@ export async function copyRepository(
         ...["sh", "-c", 'mkdir -p -- "$1" && exec tar -x -C "$1"'],
         ...["sh", target],
       ],
-      stdin: tar.stdout,
+      stdin: archive,
       stdout: output,
       stderr: output,
       signal,
     });
     const status = exitStatus(exit);
-    if (status !== 0)
-      throw new WorkspaceCopyError(
-        top,
-        `tar in the guest ended with status ${status}`,
-        guestComplaints(),
-      );
+    // A guest that stops reading leaves our tar waiting.
+    if (status !== 0) tar.kill();
     const hostStatus = await ended;
-    if (hostStatus !== 0)
-      throw new WorkspaceCopyError(
-        top,
-        `tar ended with status ${hostStatus}`,
-        complaints(),
-      );
-    return target;
+    if (status === 0 && hostStatus === 0) return target;
+    throw new WorkspaceCopyError(
+      top,
+      status === 0
+        ? `tar ended with status ${hostStatus}`
+        : `tar in the guest ended with status ${status}`,
+      complaints() + guestComplaints(),
+    );
   } finally {
     tar.kill();
   }

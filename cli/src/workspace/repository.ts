@@ -1,5 +1,5 @@
 import { BangerError } from "@banger/core/client";
-import { basename, resolve } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { git } from "./git.js";
 
 export class PathNotFoundError extends BangerError {
@@ -46,7 +46,6 @@ export async function inspectRepository(
   signal: AbortSignal,
 ): Promise<Repository> {
   const { stat, lstat } = await import("node:fs/promises");
-  const { dirname } = await import("node:path");
   const start = resolve(cwd, path);
   const kind = await stat(start).catch((error: unknown) => {
     const { code } = error as NodeJS.ErrnoException;

@@ -1,3 +1,4 @@
+import { CancelledError } from "../errors.js";
 import type { TimelineRecorder } from "../model/timeline.js";
 import { HookTimeoutError, PluginFaultError } from "./hook-errors.js";
 import { hookLimitsMs, type HookContext, type HookName } from "./hooks.js";
@@ -20,9 +21,13 @@ export interface HookCall {
   ): void;
 }
 
-/** A tap that ignores an abort is given up on after this, ms. */
+/** An aborted tap may end by itself within this, ms: cleanup that begins earlier would race it. Then it is given up on. */
 const abortGraceMs = 5_000;
 
+/**
+ * Calls one tap with its own context: limited in time, in the timeline.
+ * @throws {@link PluginFaultError}, unless the call collects faults
+ */
 export async function invokeTap(
   hook: HookName,
   plugin: string,
@@ -55,27 +60,32 @@ async function limited(
   work: (signal: AbortSignal) => Promise<unknown>,
 ): Promise<unknown> {
   const limitMs = hookLimitsMs[hook];
-  const timeout = new AbortController();
-  const signal = AbortSignal.any([owner, timeout.signal]);
-  let timer: NodeJS.Timeout | undefined;
+  const late = new HookTimeoutError(plugin, hook, limitMs);
+  const limit = new AbortController();
+  const signal = AbortSignal.any([owner, limit.signal]);
+  const timer = setTimeout(() => limit.abort(late), limitMs);
   let grace: NodeJS.Timeout | undefined;
-  const giveUp = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const error = new HookTimeoutError(plugin, hook, limitMs);
-      timeout.abort(error);
-      reject(error);
-    }, limitMs);
-    signal.addEventListener("abort", () => {
-      grace = setTimeout(() => {
-        reject(
-          signal.reason instanceof Error ? signal.reason : new Error("aborted"),
-        );
-      }, abortGraceMs);
-    });
+  let onAbort = (): void => undefined;
+  const givenUp = new Promise<never>((_, reject) => {
+    onAbort = () => {
+      grace = setTimeout(
+        () => reject(new CancelledError(`${hook} of plugin ${plugin}`)),
+        abortGraceMs,
+      );
+    };
+    // No event tells of an abort that was there before.
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort);
   });
   try {
-    return await Promise.race([work(signal), giveUp]);
+    const value = await Promise.race([work(signal), givenUp]);
+    // What a tap returns after its limit may be half of the work.
+    if (limit.signal.aborted) throw late;
+    return value;
+  } catch (error) {
+    throw limit.signal.aborted ? late : error;
   } finally {
+    signal.removeEventListener("abort", onAbort);
     clearTimeout(timer);
     clearTimeout(grace);
   }

@@ -24,7 +24,10 @@ export class KeyedLock {
       return await work();
     } finally {
       release();
-      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+      // Not at once: after a cancelled wait the key is still held by those before.
+      void tail.then(() => {
+        if (this.#tails.get(key) === tail) this.#tails.delete(key);
+      });
     }
   }
 

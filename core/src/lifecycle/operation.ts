@@ -21,7 +21,7 @@ export interface OperationContext {
  * Runs one stage: announces it, records its time, refuses to begin after an abort.
  * @throws {@link CancelledError}
  */
-export function runStage<T>(
+export async function runStage<T>(
   operation: OperationContext,
   stage: string,
   text: string,

@@ -48,8 +48,17 @@ function* slotsOf(config: Config): Generator<[string, unknown]> {
   }
 }
 
-/** Freezes a configuration and its records, so that a tap which writes to its argument fails instead of hiding the change. */
+/** Freezes a configuration through and through, so that a tap which writes to its argument fails instead of hiding the change. */
 export function freezeConfig<T extends Config>(config: T): T {
-  for (const value of Object.values(config)) Object.freeze(value);
-  return Object.freeze(config);
+  freeze(config);
+  return config;
+}
+
+function freeze(value: unknown): void {
+  // The bytes of a file: a view on a buffer cannot be frozen.
+  const isPlain =
+    typeof value === "object" && value !== null && !ArrayBuffer.isView(value);
+  if (!isPlain || Object.isFrozen(value)) return;
+  Object.freeze(value);
+  for (const part of Object.values(value)) freeze(part);
 }

@@ -14,7 +14,7 @@ const factors: Readonly<Record<string, number>> = {
  * @throws {@link InvalidValueError} when the text is no size, is zero, or exceeds 2^53 bytes
  */
 export function parseSize(text: string, what = "size"): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text.trim());
+  const match = /^(\d+(?:\.\d+)?)\s*(?:([kmgt])(?:i?b)?)?$/i.exec(text.trim());
   const factor = match && factors[(match[2] ?? "").toUpperCase()];
   const bytes = match && factor ? Math.round(Number(match[1]) * factor) : NaN;
   if (!Number.isSafeInteger(bytes) || bytes <= 0) {

@@ -33,7 +33,10 @@ export function resolveVm(
   reference: string,
   vms: readonly VmRecord[],
 ): VmRecord {
-  const exact = vms.find((vm) => vm.id === reference || vm.name === reference);
+  // The id first: a name may look like another VM's id.
+  const exact =
+    vms.find((vm) => vm.id === reference) ??
+    vms.find((vm) => vm.name === reference);
   if (exact) return exact;
   const matches =
     reference === ""

@@ -6,6 +6,7 @@ import {
   runStage,
   type OperationContext,
 } from "../lifecycle/operation.js";
+import { UndoStack } from "../lifecycle/undo-stack.js";
 import type { VmRecord } from "../model/vm.js";
 import type { TearDownVm } from "./tear-down-vm.js";
 
@@ -26,7 +27,11 @@ export function createDeleteVm(deps: {
   const { vmStore, vmFiles, tearDownVm } = deps;
   return (vm, operation) =>
     runStage(forTeardown(operation), "delete", vm.name, async () => {
-      const leftovers = await tearDownVm(vm, "delete", operation);
+      const files = new UndoStack(operation.logger);
+      files.push("files", () => vmFiles.removeAll(vm));
+      let leftovers = await tearDownVm(vm, "delete", operation);
+      // Disks go last: what is left may still hold them.
+      if (leftovers.length === 0) leftovers = await files.unwind();
       if (leftovers.length > 0) {
         await vmStore.update(vm.id, ({ runtime }) => ({
           state: "error",
@@ -40,7 +45,6 @@ export function createDeleteVm(deps: {
           leftovers,
         );
       }
-      await vmFiles.removeAll(vm);
       await vmStore.remove(vm.id);
     });
 }

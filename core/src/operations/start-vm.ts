@@ -13,10 +13,14 @@ import type { RootDisks } from "../contracts/root-disks.js";
 import type { VmFiles } from "../contracts/vm-files.js";
 import type { VmStore } from "../contracts/vm-store.js";
 import type { VmmChoice, VmmDriver, VmmDrivers } from "../contracts/vmm.js";
-import { describeError } from "../errors.js";
+import { CancelledError, describeError } from "../errors.js";
 import { guestDefaults, machineDefaults } from "../lifecycle/guest-defaults.js";
 import { PreflightError } from "../lifecycle/hook-errors.js";
-import { runStage, type OperationContext } from "../lifecycle/operation.js";
+import {
+  runStage,
+  throwIfCancelled,
+  type OperationContext,
+} from "../lifecycle/operation.js";
 import { UndoStack } from "../lifecycle/undo-stack.js";
 import type { GuestConfig } from "../model/guest-config.js";
 import type { Image } from "../model/image.js";
@@ -36,8 +40,8 @@ export interface StartPlan {
 
 /**
  * Starts a VM that is not running; the caller holds its lock. Resolves when the guest answers and every plugin has published.
- * On a throw everything that the start made is gone again; the VM is in state `error` when its VMM had run and nobody cancelled,
- * else in the state it had.
+ * On a throw everything that the start made is gone again; the VM is in state `error` when its VMM had run and nobody cancelled, or
+ * when something could not be removed, else in the state it had.
  * @throws StartFailedError
  */
 export type StartVm = (
@@ -123,6 +127,8 @@ export function createStartVm(deps: StartVmDeps): StartVm {
       operation.logger.warn("Preflight warning", { finding });
     }
     const errors = findings.filter(({ severity }) => severity === "error");
+    // What a plugin says about a cancel is no finding.
+    throwIfCancelled(operation.signal, "preflight");
     if (errors.length > 0) throw new PreflightError(vm.name, errors);
   };
 
@@ -134,24 +140,19 @@ export function createStartVm(deps: StartVmDeps): StartVm {
   ): Promise<void> => {
     const answered = new AbortController();
     const signal = AbortSignal.any([operation.signal, answered.signal]);
-    const ended = vmm.waitForExit(handles, signal).then(async () => {
+    let what = `did not answer within ${String(settings.readyTimeoutMs / 1000)} s; its console says`;
+    const ended = vmm.waitForExit(handles, signal).then(() => {
       if (signal.aborted) return;
-      const lines = await vmFiles.consoleTail(vm, consoleLines);
-      throw new GuestNotReadyError(
-        vm.name,
-        "ended before it answered; its console says",
-        lines,
-      );
+      what = "ended before it answered; its console says";
+      throw new GuestNotReadyError(vm.name, what, []);
     });
     const ready = guestAgent.waitReady(vm, settings.readyTimeoutMs, signal);
     try {
       await Promise.race([ready, ended.then(() => ready)]);
     } catch (error) {
-      if (!(error instanceof GuestNotReadyError) || error.console.length > 0)
-        throw error;
+      if (!(error instanceof GuestNotReadyError)) throw error;
       const lines = await vmFiles.consoleTail(vm, consoleLines);
-      const limit = `did not answer within ${String(settings.readyTimeoutMs / 1000)} s; its console says`;
-      throw new GuestNotReadyError(vm.name, limit, lines, error);
+      throw new GuestNotReadyError(vm.name, what, lines, error.cause);
     } finally {
       answered.abort();
       // Both are settled or about to be; neither may become an unhandled rejection.
@@ -159,15 +160,14 @@ export function createStartVm(deps: StartVmDeps): StartVm {
     }
   };
 
-  const boot = async (
+  const launch = (
     vm: VmRecord,
     image: Image,
     choice: VmmChoice,
     plan: StartPlan,
     operation: OperationContext,
-  ): Promise<VmHandles> => {
-    const vmm = vmmDrivers.get(choice.driver);
-    const handles = await runStage(
+  ): Promise<VmHandles> =>
+    runStage(
       operation,
       "launch",
       `${choice.driver}, ${choice.reason}`,
@@ -179,26 +179,15 @@ export function createStartVm(deps: StartVmDeps): StartVm {
           plan.machine,
           operation.signal,
         );
-        const launch = {
-          vm,
-          image,
-          machine: plan.machine,
-          accel: choice.accel,
-          initrdPath,
-        };
-        const launched = await vmm.launch(launch, operation.signal);
-        await handleStore.write(vm, launched);
-        return launched;
+        const { machine } = plan;
+        return vmmDrivers
+          .get(choice.driver)
+          .launch(
+            { vm, image, machine, accel: choice.accel, initrdPath },
+            operation.signal,
+          );
       },
     );
-    await runStage(
-      operation,
-      "boot",
-      "waiting for the guest's first answer",
-      () => waitReady(vm, vmm, handles, operation),
-    );
-    return handles;
-  };
 
   return async (before, operation) => {
     const undo = new UndoStack(operation.logger);
@@ -254,8 +243,15 @@ export function createStartVm(deps: StartVmDeps): StartVm {
           await plugins.prepareHost(vm, image, operation);
         },
       );
+      const handles = await launch(vm, image, choice, plan, operation);
       vmmRan = true;
-      await boot(vm, image, choice, plan, operation);
+      await handleStore.write(vm, handles);
+      await runStage(
+        operation,
+        "boot",
+        "waiting for the guest's first answer",
+        () => waitReady(vm, vmmDrivers.get(choice.driver), handles, operation),
+      );
       await runStage(operation, "connect", "SSH to the guest", () =>
         guestSsh.connect(vm, operation.signal),
       );
@@ -267,15 +263,22 @@ export function createStartVm(deps: StartVmDeps): StartVm {
           operation,
         ),
       );
+      throwIfCancelled(operation.signal, "start");
       return await vmStore.update(vm.id, ({ runtime }) => ({
         state: "running",
         runtime: { ...runtime, lastStart: operation.timeline.entries() },
       }));
-    } catch (cause) {
+    } catch (error) {
+      // However a step takes an abort, the owner asked for it.
+      const cause =
+        operation.signal.aborted && !(error instanceof CancelledError)
+          ? new CancelledError("start", error)
+          : error;
       // The first cause stays the cause; what undo could not remove is listed beside it, never instead of it.
       const leftovers = await undo.unwind();
-      // Before the VMM ran there is nothing to look into, and a cancelled start is nobody's error.
-      const kept = vmmRan && !operation.signal.aborted;
+      // Before the VMM ran there is nothing to look into, and a cancelled start is nobody's error; leftovers are.
+      const kept =
+        leftovers.length > 0 || (vmmRan && !operation.signal.aborted);
       await vmStore.update(vm.id, ({ runtime }) => ({
         state: kept ? "error" : before.state,
         runtime: {

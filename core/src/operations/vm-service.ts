@@ -94,8 +94,9 @@ export class VmService {
     return this.#locked(reference, operation, async (vm) => {
       const alive = await this.#find(vm);
       if (vm.state === "running" && alive) return vm;
+      // What runs in another state was given up on: a second VMM would share its disk.
       const ready =
-        vm.state === "running"
+        vm.state === "running" || alive
           ? await this.#deps.stopVm(vm, { force: true }, operation)
           : vm;
       const started = await this.#deps.startVm(ready, operation);

@@ -1,5 +1,5 @@
 import type { AsyncHook, FullTap } from "tapable";
-import { BangerError } from "../errors.js";
+import { BangerError, describeError } from "../errors.js";
 import { SlotConflictError } from "../lifecycle/hook-errors.js";
 import {
   invokeTap,
@@ -115,7 +115,11 @@ function toPromise(tap: FullTap): TapFunction {
           fn(...args, (error: unknown, value: unknown) => {
             if (error === null || error === undefined) resolve(value);
             else
-              reject(error instanceof Error ? error : new Error(String(error)));
+              reject(
+                error instanceof Error
+                  ? error
+                  : new Error(describeError(error)),
+              );
           });
         });
   }

@@ -1,6 +1,10 @@
 import type { GuestCommand, GuestProcess } from "../contracts/guest.js";
 import type { VmStore } from "../contracts/vm-store.js";
-import type { HookCall, TapFunction } from "../lifecycle/hook-call.js";
+import {
+  invokeTap,
+  type HookCall,
+  type TapFunction,
+} from "../lifecycle/hook-call.js";
 import type { PluginFaultError } from "../lifecycle/hook-errors.js";
 import type { HookContext, Hooks, Teardown } from "../lifecycle/hooks.js";
 import type { OperationContext } from "../lifecycle/operation.js";
@@ -140,15 +144,16 @@ export class PluginSet {
     const agreed: (() => Promise<unknown>)[] = [];
     const contextOf = (base: HookContext): HookContext =>
       ({ ...base, live, progress: caller.progress }) as HookContext;
+    // A cancelled change is taken back all the same.
+    const unaborted = { ...caller, signal: new AbortController().signal };
+    const back = this.#call(unaborted, {}, contextOf);
     const call = this.#call(
       caller,
       {
         onDone: (plugin, fn) => {
-          const base = {
-            signal: new AbortController().signal,
-            logger: caller.logger.child({ plugin }),
-          };
-          agreed.unshift(() => fn(after, before, contextOf(base)));
+          agreed.unshift(() =>
+            invokeTap("configChange", plugin, fn, [after, before], back),
+          );
         },
       },
       contextOf,
@@ -189,10 +194,10 @@ export class PluginSet {
   }
 
   /** Typed as what tapable wants: the wrapper around every tap turns the call into the plugin's context. */
-  #call<Context extends HookContext>(
+  #call(
     caller: Caller,
     rest: Partial<HookCall>,
-    contextOf: (base: HookContext, plugin: string) => Context,
+    contextOf: (base: HookContext, plugin: string) => HookContext,
   ): never {
     const call: HookCall = {
       signal: caller.signal,

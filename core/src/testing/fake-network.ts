@@ -6,16 +6,21 @@ import {
 import type { GuestNetwork } from "../model/guest-config.js";
 import type { Nic } from "../model/machine-config.js";
 import type { VmId, VmRecord } from "../model/vm.js";
+import { HostCalls } from "./host-calls.js";
 
 /** A {@link Network} that notes for which VMs it is prepared. */
 export class FakeNetwork implements Network {
   mode: string;
   liveEgress: boolean;
   readonly prepared = new Set<VmId>();
+  readonly #calls: HostCalls;
 
-  constructor(options: { mode?: string; liveEgress?: boolean } = {}) {
+  constructor(
+    options: { mode?: string; liveEgress?: boolean; calls?: HostCalls } = {},
+  ) {
     this.mode = options.mode ?? "user";
     this.liveEgress = options.liveEgress ?? false;
+    this.#calls = options.calls ?? new HostCalls();
   }
 
   addresses(lease: number): NetworkAddresses {
@@ -41,11 +46,14 @@ export class FakeNetwork implements Network {
     };
   }
 
-  async prepare(vm: VmRecord, _signal: AbortSignal): Promise<void> {
-    this.prepared.add(vm.id);
+  prepare(vm: VmRecord, signal: AbortSignal): Promise<void> {
+    const work = async (): Promise<void> => void this.prepared.add(vm.id);
+    return this.#calls.call("prepare the network", work, undefined, signal);
   }
 
-  async remove(vm: VmRecord): Promise<void> {
-    this.prepared.delete(vm.id);
+  remove(vm: VmRecord): Promise<void> {
+    return this.#calls.call("remove the network", async () => {
+      this.prepared.delete(vm.id);
+    });
   }
 }

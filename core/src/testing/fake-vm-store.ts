@@ -31,19 +31,18 @@ export class FakeVmStore implements VmStore {
     return this.#rows.get(id)?.vm;
   }
 
-  async insert(
-    name: string,
-    build: (lease: number) => VmRecord,
-  ): Promise<VmRecord> {
-    const rows = [...this.#rows.values()];
-    if (rows.some(({ vm }) => vm.name === name))
-      throw new VmNameTakenError(name);
-    const taken = new Set(rows.map(({ lease }) => lease));
-    let lease = 1;
-    while (taken.has(lease)) lease += 1;
-    const vm = build(lease);
-    this.#rows.set(vm.id, { lease, vm });
-    return vm;
+  insert(name: string, build: (lease: number) => VmRecord): Promise<VmRecord> {
+    return this.#calls.call("insert the record", async () => {
+      const rows = [...this.#rows.values()];
+      if (rows.some(({ vm }) => vm.name === name))
+        throw new VmNameTakenError(name);
+      const taken = new Set(rows.map(({ lease }) => lease));
+      let lease = 1;
+      while (taken.has(lease)) lease += 1;
+      const vm = build(lease);
+      this.#rows.set(vm.id, { lease, vm });
+      return vm;
+    });
   }
 
   update(id: VmId, change: (vm: VmRecord) => VmPatch): Promise<VmRecord> {
@@ -65,7 +64,9 @@ export class FakeVmStore implements VmStore {
     });
   }
 
-  async remove(id: VmId): Promise<void> {
-    this.#rows.delete(id);
+  remove(id: VmId): Promise<void> {
+    return this.#calls.call("remove the record", async () => {
+      this.#rows.delete(id);
+    });
   }
 }

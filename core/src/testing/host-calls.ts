@@ -3,19 +3,28 @@ import { CancelledError } from "../errors.js";
 /** What goes wrong, and at which host call of a run, counted from 1. */
 export interface Fault {
   readonly at: number;
-  /** the call fails before or after it had its effect; or the operation is cancelled while it runs */
-  readonly moment: "before" | "after" | "abort";
+  /**
+   * the call fails before or after it had its effect; the operation is cancelled while it runs; or the daemon is killed before or
+   * after the effect, and the call never returns
+   */
+  readonly moment: "before" | "after" | "abort" | "kill-before" | "kill-after";
 }
 
 /** Every call that a plugin makes to a fake service, in order; makes one of them fail. */
 export class HostCalls {
   readonly log: string[] = [];
   readonly #aborts = new AbortController();
+  readonly #killed = deferred();
   #fault: Fault | undefined;
 
   /** aborts at a fault of that kind */
   get signal(): AbortSignal {
     return this.#aborts.signal;
+  }
+
+  /** Resolves at a fault that kills the daemon. */
+  get killed(): Promise<void> {
+    return this.#killed.promise;
   }
 
   /** Begins a new count with this fault ahead, or with none. */
@@ -38,10 +47,23 @@ export class HostCalls {
     const isFault = this.log.push(name) === this.#fault?.at;
     const moment = isFault ? this.#fault?.moment : undefined;
     if (moment === "before") throw failure();
+    if (moment === "kill-before") return this.#kill();
     if (moment === "abort") this.#aborts.abort();
     if (signal?.aborted === true) throw new CancelledError(name, signal.reason);
     const value = await work();
     if (moment === "after") throw failure();
+    if (moment === "kill-after") return this.#kill();
     return value;
   }
+
+  #kill(): Promise<never> {
+    this.#killed.resolve();
+    return new Promise(() => undefined);
+  }
+}
+
+function deferred(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = (): void => undefined;
+  const promise = new Promise<void>((done) => (resolve = done));
+  return { promise, resolve };
 }

@@ -1,8 +1,6 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
-import type { GuestProcess } from "../contracts/guest.js";
 import type { Image } from "../model/image.js";
 import type { VmRecord } from "../model/vm.js";
 import { composeHooks } from "../plugins/compose-hooks.js";
@@ -14,6 +12,7 @@ import {
 import type { PluginManifest } from "../plugins/manifest.js";
 import { PluginSet } from "../plugins/plugin-set.js";
 import { FakeCommandRunner } from "./fake-command-runner.js";
+import { endedProcess } from "./fake-guest.js";
 import { FakeNetwork } from "./fake-network.js";
 import { FakeVmStore } from "./fake-vm-store.js";
 import {
@@ -177,18 +176,4 @@ export class PluginBench {
       logger: memoryLogger(),
     };
   }
-}
-
-/** A guest process that ended well and said nothing. */
-function endedProcess(): GuestProcess {
-  const stdout = new PassThrough().end();
-  const stderr = new PassThrough().end();
-  return {
-    stdin: new PassThrough().resume(),
-    stdout,
-    stderr,
-    exit: Promise.resolve({ exitCode: 0 }),
-    resize: () => undefined,
-    terminate: () => Promise.resolve(),
-  };
 }

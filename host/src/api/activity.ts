@@ -49,7 +49,7 @@ export class Activity {
     const sessions = this.#sessions.get(vmId) ?? new Set();
     this.#sessions.set(vmId, sessions.add(abort));
     return () => {
-      sessions.delete(abort);
+      if (!sessions.delete(abort)) return;
       if (sessions.size === 0) this.#sessions.delete(vmId);
       this.#onSessionEnd(vmId, sessions.size);
       this.#notify();

@@ -21,7 +21,6 @@ export async function streamOperation(
 ): Promise<void> {
   const abort = new AbortController();
   const send = (event: OperationEvent): void => {
-    // Progress is small and best effort: a client that does not read loses nothing but its own memory bound.
     if (!response.writableEnded && !response.destroyed)
       response.write(`${JSON.stringify(event)}\n`);
   };
@@ -29,6 +28,8 @@ export async function streamOperation(
     logger: context.logger,
     signal: abort.signal,
     progress: (stage, text) => {
+      // Best effort: a client that does not read misses progress, and never costs the daemon its memory.
+      if (response.writableNeedDrain) return;
       send({
         type: "progress",
         stage,
@@ -41,6 +42,7 @@ export async function streamOperation(
   response.on("close", () => {
     if (!response.writableFinished) abort.abort(new Error("the client left"));
   });
+  if (response.destroyed) abort.abort(new Error("the client left"));
   response.writeHead(200, {
     "content-type": "application/x-ndjson",
     "cache-control": "no-store",

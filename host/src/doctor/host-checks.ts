@@ -1,4 +1,5 @@
 import {
+  describeError,
   formatSize,
   type Check,
   type HostFacts,
@@ -22,19 +23,32 @@ export interface HostCheckDeps {
 /** Below this the first image and a VM's disks do not fit, bytes. */
 const leastFreeBytes = 2 * 2 ** 30;
 
-/** The host's own section of doctor. Reads only. */
+/** The host's own section of doctor. Reads only; a check that throws is a failed check and hides no other. */
 export async function hostChecks(
   deps: HostCheckDeps,
 ): Promise<readonly Check[]> {
   return Promise.all([
-    architecture(deps.hostFacts),
-    programs(deps.requirements),
-    acceleration(deps.kvmProbe),
-    defaultImage(deps),
-    rootDisk(),
-    freeSpace(deps.vmFiles),
-    brokenVms(deps.vmStore),
+    settle("host.architecture", "host", architecture(deps.hostFacts)),
+    settle("host.programs", "programs", programs(deps.requirements)),
+    settle("host.kvm", "CPU of the guests", acceleration(deps.kvmProbe)),
+    settle("host.image", "default image", defaultImage(deps)),
+    settle("host.root-disk", "root disks", rootDisk()),
+    settle("host.space", "free space", freeSpace(deps.vmFiles)),
+    settle("host.vms", "VMs", brokenVms(deps.vmStore)),
   ]);
+}
+
+function settle(
+  id: string,
+  title: string,
+  check: Promise<Check>,
+): Promise<Check> {
+  return check.catch((error: unknown) => ({
+    id,
+    title,
+    status: "fail",
+    detail: describeError(error),
+  }));
 }
 
 async function architecture({
@@ -77,8 +91,8 @@ async function acceleration(probe: KvmProbe): Promise<Check> {
     return {
       ...check,
       status: "warn",
-      detail: `${obstacle}, so ${slow}`,
-      fix: kvmFix,
+      detail: `${obstacle.reason}, so ${slow}`,
+      fix: obstacle.fix,
     };
   }
   const verdict = await probe.last();
@@ -96,12 +110,9 @@ async function acceleration(probe: KvmProbe): Promise<Check> {
         ...check,
         status: "warn",
         detail: `${verdict.reason} (${when}), so ${slow}`,
-        fix: kvmFix,
+        fix: "Switch on nested virtualisation in the outer host, or run banger on bare metal",
       };
 }
-
-const kvmFix =
-  "Switch on virtualisation in the firmware, or nested virtualisation in the outer host";
 
 async function defaultImage(deps: HostCheckDeps): Promise<Check> {
   const check = { id: "host.image", title: "default image" };

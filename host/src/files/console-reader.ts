@@ -1,6 +1,8 @@
 import { open, stat } from "node:fs/promises";
+import { StringDecoder } from "node:string_decoder";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { VmRecord } from "@banger/core";
+import { hasErrorCode } from "./error-code.js";
 
 /** Most that is read back from the end of a console log, bytes. */
 const mostTailBytes = 4 * 1024 * 1024;
@@ -9,7 +11,7 @@ const pollMs = 200;
 export interface ConsoleRequest {
   /** lines from the end to begin with */
   readonly lines: number;
-  /** go on with what the guest prints next, until `signal` */
+  /** go on with what the guest prints next, until `signal` or the VM's deletion */
   readonly follow: boolean;
   readonly signal: AbortSignal;
 }
@@ -18,56 +20,70 @@ export interface ConsoleRequest {
 export class ConsoleReader {
   async *read(vm: VmRecord, request: ConsoleRequest): AsyncGenerator<string> {
     const path = `${vm.runtime.directory}/console.log`;
-    let offset = await sizeOf(path);
-    yield await tail(path, offset, request.lines);
+    // A read may end in the middle of a character.
+    let decoder = new StringDecoder("utf8");
+    let offset = (await sizeOf(path)) ?? 0;
+    const from = Math.max(0, offset - mostTailBytes);
+    yield lastLines(
+      decoder.write(await readRange(path, from, offset)),
+      request.lines,
+      from > 0,
+    );
     while (request.follow && !request.signal.aborted) {
       await sleep(pollMs, undefined, { signal: request.signal }).catch(
         () => undefined,
       );
-      const size = await sizeOf(path);
+      const size = (await sizeOf(path)) ?? 0;
+      if (size === 0 && (await sizeOf(vm.runtime.directory)) === undefined)
+        return;
       // A start empties a log that has grown large.
-      if (size < offset) offset = 0;
+      if (size < offset) [offset, decoder] = [0, new StringDecoder("utf8")];
       if (size > offset) {
-        const from = Math.max(offset, size - mostTailBytes);
+        const begin = Math.max(offset, size - mostTailBytes);
         offset = size;
-        yield await readRange(path, from, size);
+        yield decoder.write(await readRange(path, begin, size));
       }
     }
   }
 }
 
-async function tail(
-  path: string,
-  size: number,
-  lines: number,
-): Promise<string> {
-  const text = await readRange(path, Math.max(0, size - mostTailBytes), size);
-  const all = text.split("\n");
-  // The text ends with a line feed, after which there is an empty piece.
-  return all.slice(-lines - 1).join("\n");
+/** @param isCut the text begins in the middle of something */
+function lastLines(text: string, lines: number, isCut: boolean): string {
+  const firstEnd = text.indexOf("\n");
+  const whole = isCut && firstEnd >= 0 ? text.slice(firstEnd + 1) : text;
+  const pieces = whole.split("\n");
+  // After a closing line feed there is an empty piece, which is no line.
+  const last = pieces.at(-1) === "" ? lines + 1 : lines;
+  return pieces.slice(-last).join("\n");
 }
 
 async function readRange(
   path: string,
   from: number,
   to: number,
-): Promise<string> {
-  if (to <= from) return "";
-  const file = await open(path, "r");
+): Promise<Buffer> {
+  const buffer = Buffer.alloc(Math.max(0, to - from));
+  if (buffer.length === 0) return buffer;
   try {
-    const buffer = Buffer.alloc(to - from);
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, from);
-    return buffer.toString("utf8", 0, bytesRead);
-  } finally {
-    await file.close();
+    const file = await open(path, "r");
+    try {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, from);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    // The VM was deleted between two looks.
+    if (hasErrorCode(error, "ENOENT")) return Buffer.alloc(0);
+    throw error;
   }
 }
 
-async function sizeOf(path: string): Promise<number> {
+async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return 0;
+    if (hasErrorCode(error, "ENOENT")) return undefined;
     throw error;
   }
 }

@@ -17,7 +17,11 @@ export class GuestPathError extends BangerError {
 }
 
 /** Directories whose modes differ from 0755 when we make them or lay something below them. */
-const directoryModes: Readonly<Record<string, number>> = { "/root": 0o700 };
+const directoryModes: Readonly<Record<string, number>> = {
+  "/root": 0o700,
+  "/tmp": 0o1777,
+  "/var/tmp": 0o1777,
+};
 
 /**
  * The guest configuration as entries of a cpio archive, as the initramfs script reads it: `/banger/mounts`, `/banger/network` and the
@@ -85,6 +89,9 @@ function fileEntries(files: Readonly<Record<string, GuestFile>>): Uint8Array[] {
   )) {
     checkGuestPath(guestPath);
     for (const parent of parentPaths(guestPath)) {
+      const above = files[parent];
+      if (above && above.kind !== "directory")
+        throw new GuestPathError(guestPath, `${parent} is no directory`);
       directory(`banger/files${parent}`, directoryModes[parent] ?? 0o755);
     }
     const path = `banger/files${guestPath}`;

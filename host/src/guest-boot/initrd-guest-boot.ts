@@ -1,5 +1,5 @@
 import { createReadStream, createWriteStream } from "node:fs";
-import { readFile, rename, stat } from "node:fs/promises";
+import { readFile, rename, rm, stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import {
@@ -7,13 +7,14 @@ import {
   formatSize,
   newcEntry,
   newcTrailer,
+  throwIfCancelled,
   type GuestBoot,
   type GuestConfig,
   type Image,
   type MachineConfig,
   type VmRecord,
 } from "@banger/core";
-import { guestEntries } from "./guest-tree.js";
+import { guestEntries, GuestPathError } from "./guest-tree.js";
 
 export class GuestConfigTooLargeError extends BangerError {
   override readonly code = "ERR_GUEST_CONFIG_TOO_LARGE";
@@ -39,11 +40,12 @@ export class InitrdGuestBoot implements GuestBoot {
     signal: AbortSignal,
   ): Promise<string> {
     const archives = await Promise.all(
-      Object.entries(guest.archives).map(async ([name, { path }]) => ({
-        name,
-        path,
-        sizeBytes: (await stat(path)).size,
-      })),
+      Object.entries(guest.archives).map(async ([name, { path }]) => {
+        // The script's `*.cpio` sees neither names with a dot first nor directories.
+        if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/.test(name))
+          throw new GuestPathError(name, "it names an archive");
+        return { name, path, sizeBytes: (await stat(path)).size };
+      }),
     );
     const imageBytes = (await stat(image.files.initrd)).size;
     const entries = guestEntries(guest, machine);
@@ -57,14 +59,20 @@ export class InitrdGuestBoot implements GuestBoot {
       throw new GuestConfigTooLargeError(vm.name, sizeBytes, machine.memoryMiB);
     }
     const path = `${vm.runtime.directory}/boot.initrd`;
-    await pipeline(
-      Readable.from(
-        bootParts(image.files.initrd, imageBytes, entries, archives),
-      ),
-      createWriteStream(`${path}.new`, { mode: 0o600 }),
-      { signal },
-    );
-    await rename(`${path}.new`, path);
+    try {
+      await pipeline(
+        Readable.from(
+          bootParts(image.files.initrd, imageBytes, entries, archives),
+        ),
+        createWriteStream(`${path}.new`, { mode: 0o600 }),
+        { signal },
+      );
+      await rename(`${path}.new`, path);
+    } catch (error) {
+      await rm(`${path}.new`, { force: true });
+      throwIfCancelled(signal, `writing the boot file of ${vm.name}`);
+      throw error;
+    }
     return path;
   }
 }

@@ -111,13 +111,22 @@ export class DirectoryImageStore implements ImageStore {
       await this.#builder.build(recipe, id, staging, operation);
       await rename(staging, `${this.#directory}/${id}`);
     } catch (error) {
-      await this.#builder.remove(id, staging);
+      // The first cause stays the cause; the next daemon tries again to remove what is left here.
+      await this.#builder.remove(id, staging).catch((leftover: unknown) => {
+        this.#logger.error("Unfinished image could not be removed", {
+          id,
+          error: leftover,
+        });
+      });
       throw error;
     }
-    await this.#removeSuperseded(recipe.name, id);
     const image = await readImage(`${this.#directory}/${id}`);
     if (!image)
       throw new Error(`the manifest of the new image ${id} is not valid`);
+    await this.#removeSuperseded(recipe.name, id).catch((error: unknown) => {
+      // The new image is there and usable: an old one that stays costs space only.
+      this.#logger.warn("Earlier images could not be removed", { id, error });
+    });
     return image;
   }
 

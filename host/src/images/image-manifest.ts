@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
 import type { Image } from "@banger/core";
 import { z } from "zod";
 
@@ -27,7 +28,7 @@ export const imageFiles = {
   workSeed: "work-seed.tar",
 } as const;
 
-/** The image in a directory; `undefined` when its manifest is missing or not valid. */
+/** The image in a directory; `undefined` when its manifest is missing, not valid, or names another directory. */
 export async function readImage(directory: string): Promise<Image | undefined> {
   let text: string;
   try {
@@ -38,7 +39,7 @@ export async function readImage(directory: string): Promise<Image | undefined> {
     throw error;
   }
   const manifest = imageManifestSchema.safeParse(parseJson(text)).data;
-  if (!manifest) return undefined;
+  if (manifest?.id !== basename(directory)) return undefined;
   const { version: _version, workSeed, ...facts } = manifest;
   return {
     ...facts,

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { BangerError, newcEntry, newcTrailer } from "@banger/core";
+import { isStaticProgram } from "./elf.js";
 import { initramfsDirectory, readList } from "./recipe.js";
 
 export class BusyboxNotStaticError extends BangerError {
@@ -32,9 +33,7 @@ export async function buildInitramfs(
   modulesDirectory: string,
 ): Promise<Uint8Array> {
   const busybox = await readFile(busyboxPath);
-  if (busybox.includes("/ld-linux") || busybox.includes("/ld-musl")) {
-    throw new BusyboxNotStaticError(busyboxPath);
-  }
+  if (!isStaticProgram(busybox)) throw new BusyboxNotStaticError(busyboxPath);
   const modules = await readList(`${initramfsDirectory}/modules`);
   const directories = [
     "bin",

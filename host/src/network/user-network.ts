@@ -1,4 +1,6 @@
+import { createServer } from "node:net";
 import {
+  BangerError,
   macAddress,
   type GuestNetwork,
   type Network,
@@ -6,6 +8,20 @@ import {
   type Nic,
   type VmRecord,
 } from "@banger/core";
+
+export class AddressBusyError extends BangerError {
+  override readonly code = "ERR_ADDRESS_BUSY";
+  override readonly kind = "conflict";
+  constructor(host: string, port: number, cause: unknown) {
+    super(
+      `${host}:${String(port)}, where the guest's SSH should answer, is in use`,
+      {
+        hint: `Find the program: ss -ltnp 'src ${host}'`,
+        cause,
+      },
+    );
+  }
+}
 
 /**
  * QEMU's user networking: no device, rule or privilege on the host. Each VM has a loopback address of its own, on which QEMU forwards
@@ -17,14 +33,26 @@ export class UserNetwork implements Network {
   /** QEMU's `restrict` is fixed at launch. */
   readonly liveEgress = false;
   readonly #sshPort: number;
+  readonly #offset: number;
 
-  /** @param lowestPort first port that this user may bind, as in ip_unprivileged_port_start */
-  constructor({ lowestPort }: { lowestPort: number }) {
+  /**
+   * @param lowestPort first port that this user may bind, as in ip_unprivileged_port_start
+   * @param offset where this install's addresses begin, so that two installs on one host rarely meet
+   */
+  constructor({
+    lowestPort,
+    offset = 0,
+  }: {
+    lowestPort: number;
+    offset?: number;
+  }) {
     this.#sshPort = lowestPort <= 22 ? 22 : 2222;
+    this.#offset = offset;
   }
 
   addresses(lease: number): NetworkAddresses {
-    const guestIp = `127.77.${String(lease >> 8)}.${String(lease & 255)}`;
+    const number = (this.#offset + lease) & 0xffff;
+    const guestIp = `127.77.${String(number >> 8)}.${String(number & 255)}`;
     return { guestIp, ssh: { host: guestIp, port: this.#sshPort } };
   }
 
@@ -47,9 +75,24 @@ export class UserNetwork implements Network {
     };
   }
 
-  /** Nothing to make: the forwards are QEMU's. */
-  async prepare(): Promise<void> {
-    await Promise.resolve();
+  /**
+   * Makes nothing, as the forwards are QEMU's, but finds out before QEMU does whether the address is free.
+   * @throws {@link AddressBusyError}
+   */
+  async prepare(vm: VmRecord): Promise<void> {
+    const { host, port } = vm.runtime.ssh;
+    const server = createServer();
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject).listen(port, host, resolve);
+      });
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EADDRINUSE") throw new AddressBusyError(host, port, error);
+      throw error;
+    } finally {
+      server.close();
+    }
   }
 
   /** Nothing to remove: they go with QEMU. */

@@ -1,22 +1,17 @@
 import { createHash } from "node:crypto";
-import {
-  access,
-  constants,
-  mkdir,
-  readFile,
-  rename,
-  writeFile,
-} from "node:fs/promises";
+import { access, constants, mkdir, readFile } from "node:fs/promises";
 import { release } from "node:os";
 import { dirname } from "node:path";
 import {
   CommandFailedError,
   describeError,
+  KeyedLock,
   type CommandRunner,
   type Image,
   type Logger,
 } from "@banger/core";
 import { z } from "zod";
+import { writeAtomically } from "../files/write-atomically.js";
 
 const verdictSchema = z.object({
   key: z.string(),
@@ -27,6 +22,12 @@ const verdictSchema = z.object({
 
 /** Whether KVM runs guests on this host, as a probe boot has shown. */
 export type KvmVerdict = z.output<typeof verdictSchema>;
+
+/** Why KVM cannot even be tried, and what helps. */
+export interface KvmObstacle {
+  readonly reason: string;
+  readonly fix: string;
+}
 
 /** A guest on working KVM prints its mark within half a second; one that hangs never does. */
 const probeLimitMs = 8_000;
@@ -40,15 +41,20 @@ export class KvmProbe {
   readonly #commands: CommandRunner;
   readonly #logger: Logger;
   readonly #file: string;
+  readonly #device: string;
+  readonly #lock = new KeyedLock();
 
   constructor(options: {
     commands: CommandRunner;
     logger: Logger;
     verdictFile: string;
+    /** default `/dev/kvm` */
+    device?: string;
   }) {
     this.#commands = options.commands;
     this.#logger = options.logger;
     this.#file = options.verdictFile;
+    this.#device = options.device ?? "/dev/kvm";
   }
 
   /** The remembered verdict, whatever it was about; for doctor. */
@@ -69,25 +75,42 @@ export class KvmProbe {
   }
 
   /** Why KVM cannot even be tried; `undefined` when it can. */
-  async obstacle(): Promise<string | undefined> {
+  async obstacle(): Promise<KvmObstacle | undefined> {
     try {
-      await access("/dev/kvm", constants.R_OK | constants.W_OK);
+      await access(this.#device, constants.R_OK | constants.W_OK);
       return undefined;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === "ENOENT") return "there is no /dev/kvm";
+      if (code === "ENOENT") {
+        return {
+          reason: `there is no ${this.#device}`,
+          fix: "Switch on virtualisation in the firmware, or nested virtualisation in the outer host",
+        };
+      }
       if (code === "EACCES" || code === "EPERM") {
-        return "/dev/kvm may not be opened by this user (group kvm)";
+        return {
+          reason: `${this.#device} may not be opened by this user`,
+          fix: 'sudo usermod -aG kvm "$USER", then log in again',
+        };
       }
       throw error;
     }
   }
 
-  /** @throws CancelledError after `signal` */
+  /**
+   * Starts at the same time share one probe boot.
+   * @throws CancelledError after `signal`
+   */
   async verdict(image: Image, signal: AbortSignal): Promise<KvmVerdict> {
     const obstacle = await this.obstacle();
     // Not remembered: a missing device may appear, and looking costs nothing.
-    if (obstacle !== undefined) return this.#make("", false, obstacle);
+    if (obstacle !== undefined) return this.#make("", false, obstacle.reason);
+    return this.#lock.run("probe", signal, () =>
+      this.#remembered(image, signal),
+    );
+  }
+
+  async #remembered(image: Image, signal: AbortSignal): Promise<KvmVerdict> {
     const key = await this.#key(image);
     const last = await this.last();
     if (last?.key === key) return last;
@@ -102,10 +125,7 @@ export class KvmProbe {
       reason: verdict.reason,
     });
     await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 });
-    await writeFile(`${this.#file}.new`, JSON.stringify(verdict), {
-      mode: 0o600,
-    });
-    await rename(`${this.#file}.new`, this.#file);
+    await writeAtomically(this.#file, JSON.stringify(verdict));
     return verdict;
   }
 

@@ -9,7 +9,7 @@ import {
 
 /** The argument that tells a VM's QEMU from every other process. */
 export function qmpArgument(vm: VmRecord): string {
-  return `unix:${qmpSocket(vm)},server=on,wait=off`;
+  return `unix:${escape(qmpSocket(vm))},server=on,wait=off`;
 }
 
 export function qmpSocket(vm: VmRecord): string {

@@ -79,6 +79,7 @@ export class QemuDriver implements VmmDriver {
     const { pid } = child;
     const identity = pid === undefined ? undefined : await identifyProcess(pid);
     try {
+      if (pid === undefined) await failed;
       if (!identity) throw new Error("it ended at once");
       await Promise.race([this.#waitRunning(vm, identity, signal), failed]);
       return identity;
@@ -86,8 +87,8 @@ export class QemuDriver implements VmmDriver {
       if (identity) await end(identity);
       throwIfCancelled(signal, `starting ${vm.name}`);
       const lines = (await readFile(logPath, "utf8"))
-        .trim()
         .split("\n")
+        .filter((line) => line.trim() !== "")
         .slice(-10);
       throw new VmmLaunchError(vm.name, "did not start", lines, error);
     }

@@ -21,6 +21,17 @@ export class VmmLaunchError extends BangerError {
   }
 }
 
+/** The monitor of a VMM answered with something else than what was asked for, or not at all. */
+export class VmmMonitorError extends BangerError {
+  override readonly code = "ERR_VMM_MONITOR";
+  constructor(problem: string, cause?: unknown) {
+    super(`the QEMU monitor ${problem}`, {
+      hint: "Stop the VM with --force and start it again",
+      cause,
+    });
+  }
+}
+
 /** KVM was asked for and does not run guests here. */
 export class KvmUnusableError extends BangerError {
   override readonly code = "ERR_KVM_UNUSABLE";

@@ -313,7 +313,10 @@ describe("power off", () => {
   ])("falls back to the agent's own shutdown, which %s", async (_what, end) => {
     fake.answer = (request, socket) => {
       if (request.execute === "guest-exec") return refusal;
-      if (request.execute === "guest-shutdown") return end(socket);
+      if (request.execute === "guest-shutdown") {
+        end(socket);
+        return;
+      }
       return wellBehaved(request, socket);
     };
     await listen();
@@ -333,7 +336,8 @@ describe("power off", () => {
     expect(await errorCode(agent.powerOff(vm, never))).toBe(
       "ERR_AGENT_REFUSED",
     );
-    fake.hangUp();
+    agent.close();
+    agent = new QemuGuestAgent({ logger: silentLogger }, quick);
     fake.answer = () => undefined;
     expect(await errorCode(agent.powerOff(vm, never))).toBe(
       "ERR_AGENT_TIMEOUT",

@@ -113,6 +113,7 @@ export class FakeGuest {
       session.on("exec", (acceptExec, _reject, { command }) => {
         const channel = acceptExec();
         channel.on("error", () => undefined);
+        channel.stderr.on("error", () => undefined);
         if (this.onCommand) this.onCommand(command, channel, client);
         else runCommand(command, channel, hasPty);
       });

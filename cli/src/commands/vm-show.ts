@@ -1,0 +1,31 @@
+import type { VmRecord } from "@banger/core/client";
+import { renderTimeline, renderVm } from "../render/vm.js";
+import { jsonOption, type CommandDefinition } from "./command.js";
+import { vmPositional } from "./vm-positional.js";
+
+export const vmShow: CommandDefinition = {
+  words: ["vm", "show"],
+  summary: "Show all that is known of a VM",
+  positionals: [vmPositional],
+  options: {
+    timeline: {
+      type: "boolean",
+      describe: "stages and hooks of its last start, with times",
+    },
+    ...jsonOption,
+  },
+  examples: [
+    ["vm show web", "state, sizes, addresses, directories"],
+    ["vm show web --timeline", "where the last start spent its time"],
+  ],
+  run: async (args, { client, style }) => {
+    const path = `/v1/vms/${encodeURIComponent(args.required("vm"))}`;
+    const vm = await client.read<VmRecord>(path);
+    return args.flag("timeline")
+      ? {
+          json: vm.runtime.lastStart ?? [],
+          text: () => renderTimeline(vm, style),
+        }
+      : { json: vm, text: () => renderVm(vm, style) };
+  },
+};

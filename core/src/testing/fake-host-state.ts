@@ -1,0 +1,29 @@
+import type { VmId } from "../model/vm.js";
+import { HostCalls } from "./host-calls.js";
+
+/** What the fakes of one host share: what exists on it, by name, and the calls that made it. Outlives a daemon. */
+export class FakeHostState {
+  readonly calls = new HostCalls();
+  /** such as `process 000000000001`, `vms/000000000001/root.qcow2` */
+  readonly things = new Set<string>();
+
+  /** Removes a directory with everything below it. */
+  removeBelow(directory: string): void {
+    for (const thing of this.things)
+      if (thing === directory || thing.startsWith(`${directory}/`))
+        this.things.delete(thing);
+  }
+}
+
+/** Names of what belongs to one VM on a fake host. */
+export const fakeThings = {
+  directory: (id: VmId): string => `vms/${id}`,
+  runDirectory: (id: VmId): string => `run/${id}`,
+  rootDisk: (id: VmId): string => `vms/${id}/root.qcow2`,
+  handles: (id: VmId): string => `vms/${id}/handles.json`,
+  bootFile: (id: VmId): string => `run/${id}/initrd`,
+  process: (id: VmId): string => `process ${id}`,
+  network: (id: VmId): string => `network ${id}`,
+  connection: (id: VmId): string => `connection ${id}`,
+  ofPlugin: (plugin: string, id: VmId): string => `${plugin} ${id}`,
+};

@@ -1,0 +1,124 @@
+import { fakeVm } from "@banger/core/testing";
+import { describe, expect, it } from "vitest";
+import {
+  kernelCommandLine,
+  qemuArguments,
+  qmpArgument,
+} from "../../src/vmm/qemu-arguments.js";
+import { sampleLaunch, sampleMachine } from "./sample-launch.js";
+
+function valueOf(args: readonly string[], option: string): string[] {
+  return args.filter((_, index) => args[index - 1] === option);
+}
+
+describe("qemuArguments", () => {
+  it("is exactly this for a plain machine", () => {
+    expect(qemuArguments(sampleLaunch())).toEqual([
+      ...["-name", "banger-000000000001", "-nodefaults", "-no-user-config"],
+      ...["-display", "none", "-no-reboot", "-sandbox"],
+      "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+      ...["-machine", "q35,usb=off,vmport=off", "-accel", "tcg,thread=multi"],
+      ...["-cpu", "Nehalem", "-smp", "2", "-m", "512M"],
+      ...["-kernel", "/nonexistent/images/debian/kernel"],
+      ...["-initrd", "/vms/1/boot.initrd", "-append"],
+      "console=ttyS0 quiet panic=-1 net.ifnames=0 random.trust_cpu=on 8250.nr_uarts=1 audit=0 mitigations=off nokaslr no_timer_check tsc=reliable nowatchdog cryptomgr.notests",
+      "-blockdev",
+      "node-name=root-file,driver=file,filename=/vms/1/root.qcow2,aio=threads,discard=unmap,locking=on",
+      "-blockdev",
+      "node-name=root,driver=qcow2,file=root-file,discard=unmap,detect-zeroes=unmap",
+      ...["-device", "virtio-blk-pci,drive=root,serial=root"],
+      "-blockdev",
+      "node-name=seed-file,driver=file,filename=/vms/1/seed.img,aio=threads,discard=unmap,locking=on,read-only=on",
+      "-blockdev",
+      "node-name=seed,driver=raw,file=seed-file,discard=unmap,detect-zeroes=unmap,read-only=on",
+      ...["-device", "virtio-blk-pci,drive=seed,serial=seed"],
+      "-netdev",
+      "user,id=net0,ipv6=off,restrict=on,hostfwd=tcp:127.77.0.1:22-:22",
+      "-device",
+      "virtio-net-pci,netdev=net0,mac=02:00:00:00:00:00,romfile=",
+      ...["-device", "virtio-serial-pci", "-chardev"],
+      "socket,id=ch0,path=/run/1/agent.sock,server=on,wait=off",
+      "-device",
+      "virtserialport,chardev=ch0,name=org.qemu.guest_agent.0",
+      ...["-device", "virtio-rng-pci", "-chardev"],
+      "file,id=console,path=/vms/1/console.log,append=on",
+      ...["-serial", "chardev:console"],
+      ...["-qmp", "unix:/run/1/qmp.sock,server=on,wait=off"],
+    ]);
+  });
+
+  it("opens the way out only for an interface whose egress is open", () => {
+    const open = qemuArguments(
+      sampleLaunch({ machine: sampleMachine({ egress: { net0: "open" } }) }),
+    );
+    const blocked = qemuArguments(
+      sampleLaunch({
+        machine: sampleMachine({ egress: { net0: "blocked", net1: "open" } }),
+      }),
+    );
+    expect(valueOf(open, "-netdev").join()).toContain(",restrict=off,");
+    expect(valueOf(blocked, "-netdev").join()).toContain(",restrict=on,");
+  });
+
+  it("runs on the host's CPU under KVM, and keeps the guest's protections", () => {
+    const args = qemuArguments(sampleLaunch({ accel: "kvm" }));
+    expect(valueOf(args, "-accel")).toEqual(["kvm"]);
+    expect(valueOf(args, "-cpu")).toEqual(["host"]);
+    const [commandLine = ""] = valueOf(args, "-append");
+    expect(commandLine.split(" ")).toContain("panic=-1");
+    expect(commandLine).not.toMatch(/mitigations|nokaslr/);
+  });
+
+  it("writes a comma inside every path twice", () => {
+    const vm = fakeVm({
+      runtime: { directory: "/a,b", runDirectory: "/c,readonly=on" },
+    });
+    const args = qemuArguments(
+      sampleLaunch(
+        {
+          machine: sampleMachine({
+            drives: {
+              root: { path: "/a,b/root", format: "raw", readOnly: false },
+            },
+            channels: { agent: { socketPath: "/c,d/agent.sock" } },
+          }),
+        },
+        vm,
+      ),
+    );
+    expect(valueOf(args, "-blockdev")[0]).toContain(
+      ",filename=/a,,b/root,aio=",
+    );
+    expect(valueOf(args, "-chardev")).toEqual([
+      "socket,id=ch0,path=/c,,d/agent.sock,server=on,wait=off",
+      "file,id=console,path=/a,,b/console.log,append=on",
+    ]);
+    expect(qmpArgument(vm)).toBe(
+      "unix:/c,,readonly=on/qmp.sock,server=on,wait=off",
+    );
+    expect(args).toContain(qmpArgument(vm));
+  });
+
+  it("attaches a TAP device without a script", () => {
+    const args = qemuArguments(
+      sampleLaunch({
+        machine: sampleMachine({
+          nics: {
+            net0: { mac: "02:0", backend: { kind: "tap", device: "tap-1" } },
+          },
+        }),
+      }),
+    );
+    expect(valueOf(args, "-netdev")).toEqual([
+      "tap,id=net0,ifname=tap-1,script=no,downscript=no",
+    ]);
+  });
+});
+
+it("lets a plugin's kernel argument replace ours", () => {
+  const machine = sampleMachine({ kernelArgs: { quiet: "no", debug: true } });
+  const words = kernelCommandLine(machine, "kvm").split(" ");
+  expect(words).toContain("quiet=no");
+  expect(words).toContain("debug");
+  expect(words).not.toContain("quiet");
+});
