@@ -13,6 +13,7 @@ export * from "./config/load-config.js";
 export * from "./doctor/host-checks.js";
 export * from "./facts/host-facts.js";
 export * from "./files/console-reader.js";
+export * from "./files/log-limiter.js";
 export * from "./files/private-directories.js";
 export * from "./images/directory-image-store.js";
 export * from "./paths.js";

@@ -123,10 +123,10 @@ async function copy(
   const took = renderDuration(performance.now() - started);
   inform(`${repository.files.length} files copied to ${target} in ${took}`);
   const { untracked, submodules } = repository;
-  if (untracked > 0)
-    inform(
-      `${untracked} untracked files are not in the copy; git add takes them in`,
-    );
+  if (untracked > 0) {
+    const files = untracked === 1 ? "1 file is" : `${untracked} files are`;
+    inform(`${files} untracked and not in the copy; git add adds to it`);
+  }
   if (submodules.length > 0)
     inform(`submodules are not in the copy: ${submodules.join(", ")}`);
   return target;

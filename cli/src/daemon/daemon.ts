@@ -14,6 +14,7 @@ import {
   DirectoryImageStore,
   hostChecks,
   imageRoutes,
+  LogLimiter,
   pluginRoutes,
   vmRoutes,
   type DaemonFacts,
@@ -46,6 +47,7 @@ export class Daemon {
   readonly #activity: Activity;
   readonly #server: ApiServer;
   readonly #reaper: EphemeralReaper;
+  readonly #logLimiter: LogLimiter;
   readonly #vmService: VmService;
 
   constructor(options: DaemonOptions) {
@@ -60,6 +62,7 @@ export class Daemon {
       logger,
       sessionsOf: (vmId) => this.#activity.sessionsOf(vmId),
     });
+    this.#logLimiter = new LogLimiter({ vmStore: root.cradle.vmStore, logger });
     this.#server = new ApiServer({
       routes: this.#routes(),
       version: facts.version,
@@ -83,6 +86,7 @@ export class Daemon {
     );
     for (const vm of await this.#vmService.list())
       await this.#reaper.consider(vm.id);
+    this.#logLimiter.start();
     await this.#server.listen();
     logger.info("Daemon answers", { pid: process.pid, ...this.#options.facts });
   }
@@ -90,6 +94,7 @@ export class Daemon {
   /** Cancels what is under way, lets it clean up, and ends. VMs run on. */
   async stop(): Promise<void> {
     this.#reaper.close();
+    this.#logLimiter.close();
     await this.#activity.end(endLimitMs);
     this.#vmService.close();
     await this.#server.close();

@@ -19,6 +19,8 @@ export const vmFileNames = {
   /** what the guest wrote on its serial console */
   consoleLog: "console.log",
   handles: "handles.json",
+  /** what the VMM itself said */
+  vmmLog: "vmm.log",
 } as const;
 
 /** How much of the console's end is read, bytes. */

@@ -17,6 +17,7 @@ import {
 } from "@banger/core";
 import { aptSources } from "./apt-sources.js";
 import { imageFiles, type ImageManifest } from "./image-manifest.js";
+import { endBuild } from "./end-build.js";
 import { buildInitramfs } from "./initramfs.js";
 import { readList, type Recipe } from "./recipe.js";
 import { RootNamespace } from "./root-namespace.js";
@@ -141,6 +142,8 @@ export class ImageBuilder {
 
   /** Removes the traces of a build. Idempotent. */
   async remove(id: string, staging: string): Promise<void> {
+    // A build of a daemon that was killed goes on by itself.
+    await endBuild(this.workDirectory(id));
     await this.#asRoot.removeTree(this.workDirectory(id));
     await this.#asRoot.removeTree(staging);
   }

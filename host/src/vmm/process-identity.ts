@@ -29,18 +29,33 @@ export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
 }
 
 /** Live processes that have `argument` as one of their arguments. */
-export async function findByArgument(
+export function findByArgument(
   argument: string,
+): Promise<readonly ProcessIdentity[]> {
+  return findByArguments((args) => args.includes(argument));
+}
+
+/** Live processes whose arguments, the program's name first, satisfy a condition. */
+export async function findByArguments(
+  matches: (args: readonly string[]) => boolean,
 ): Promise<readonly ProcessIdentity[]> {
   const found: ProcessIdentity[] = [];
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
-    if (await hasArgument(Number(entry), argument)) {
-      const identity = await identifyProcess(Number(entry));
-      if (identity) found.push(identity);
-    }
+    const commandLine = await readProc(`/proc/${entry}/cmdline`);
+    if (commandLine === undefined || !matches(commandLine.split("\0")))
+      continue;
+    const identity = await identifyProcess(Number(entry));
+    if (identity) found.push(identity);
   }
   return found;
+}
+
+/** Process group of a live process, which commands of ours lead; `undefined` when it has ended. */
+export async function processGroupOf(pid: number): Promise<number | undefined> {
+  const stat = await readProc(`/proc/${String(pid)}/stat`);
+  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields === undefined ? undefined : Number(fields[2]);
 }
 
 export async function hasArgument(

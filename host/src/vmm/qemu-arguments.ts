@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import {
   type Accel,
   type Drive,
@@ -6,6 +7,8 @@ import {
   type VmmLaunch,
   type VmRecord,
 } from "@banger/core";
+import { vmFileNames } from "../files/vm-files.js";
+import { vmSocketNames } from "../paths.js";
 
 /** The argument that tells a VM's QEMU from every other process. */
 export function qmpArgument(vm: VmRecord): string {
@@ -13,11 +16,15 @@ export function qmpArgument(vm: VmRecord): string {
 }
 
 export function qmpSocket(vm: VmRecord): string {
-  return `${vm.runtime.runDirectory}/qmp.sock`;
+  return join(vm.runtime.runDirectory, vmSocketNames.qmp);
 }
 
 export function consoleLog(vm: VmRecord): string {
-  return `${vm.runtime.directory}/console.log`;
+  return join(vm.runtime.directory, vmFileNames.consoleLog);
+}
+
+export function vmmLog(vm: VmRecord): string {
+  return join(vm.runtime.directory, vmFileNames.vmmLog);
 }
 
 /**

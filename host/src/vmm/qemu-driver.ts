@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { open, readFile, rm, stat, truncate } from "node:fs/promises";
+import { open, readFile, rm, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   ToolMissingError,
@@ -23,14 +23,13 @@ import {
   qemuArguments,
   qmpArgument,
   qmpSocket,
+  vmmLog,
 } from "./qemu-arguments.js";
 import { qmpCommand } from "./qmp-client.js";
 import { VmmLaunchError } from "./vmm-errors.js";
 
 /** Longest wait for QEMU to open its monitor and report that the guest runs, ms. */
 const launchLimitMs = 30_000;
-/** A console log above this is emptied before the next start, bytes. */
-const mostConsoleBytes = 4 * 1024 * 1024;
 
 /** VMs as detached `qemu-system-x86_64` processes, watched through /proc and their QMP monitor. */
 export class QemuDriver implements VmmDriver {
@@ -58,9 +57,11 @@ export class QemuDriver implements VmmDriver {
     const program = await this.#commands.find("qemu-system-x86_64");
     if (program === undefined) throw new ToolMissingError("qemu-system-x86_64");
     throwIfCancelled(signal, `starting ${vm.name}`);
-    await emptyWhenLarge(consoleLog(vm));
-    const logPath = `${vm.runtime.directory}/vmm.log`;
-    const log = await open(logPath, "w", 0o600);
+    // Each start begins both logs anew; they are appended to, so that emptying them later is safe.
+    await writeFile(consoleLog(vm), "", { mode: 0o600 });
+    const logPath = vmmLog(vm);
+    await writeFile(logPath, "", { mode: 0o600 });
+    const log = await open(logPath, "a", 0o600);
     let child;
     try {
       child = spawn(program, qemuArguments(launch), {
@@ -164,13 +165,5 @@ async function end(identity: ProcessIdentity): Promise<void> {
     if (Date.now() > deadline)
       throw new Error(`process ${String(identity.pid)} does not end`);
     await sleep(5);
-  }
-}
-
-async function emptyWhenLarge(path: string): Promise<void> {
-  try {
-    if ((await stat(path)).size > mostConsoleBytes) await truncate(path, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   }
 }

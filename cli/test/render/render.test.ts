@@ -1,0 +1,135 @@
+import { PassThrough } from "node:stream";
+import { describe, expect, it } from "vitest";
+import { renderAge, renderDuration } from "../../src/render/duration.js";
+import { renderError } from "../../src/render/error.js";
+import { progressView } from "../../src/render/progress.js";
+import { styleOf } from "../../src/render/style.js";
+import { renderTable } from "../../src/render/table.js";
+import { TerminalText } from "../../src/render/terminal-text.js";
+import { renderSpec, renderVmTable } from "../../src/render/vm.js";
+import { sampleVm } from "../sample-vm.js";
+
+const plain = styleOf(new PassThrough(), {});
+const terminal = Object.assign(new PassThrough(), { isTTY: true });
+
+describe("styleOf", () => {
+  it("colours a terminal only, and never with NO_COLOR", () => {
+    expect(styleOf(terminal, {}).red("x")).toBe("\u001b[31mx\u001b[39m");
+    expect(styleOf(terminal, { NO_COLOR: "1" }).red("x")).toBe("x");
+    expect(styleOf(terminal, { TERM: "dumb" }).red("x")).toBe("x");
+    expect(plain.red("x")).toBe("x");
+  });
+});
+
+describe("renderError", () => {
+  it("shows message, details, hint, code and operation", () => {
+    const report = {
+      code: "ERR_X",
+      kind: "failed",
+      message: "it \u001b]0;broke\u0007",
+      details: ["one\ntwo", "three"],
+      hint: "mend it",
+      operationId: "op-1",
+    } as const;
+    expect(renderError(report, plain)).toBe(
+      "banger: it ]0;broke\n  one\n  two\n  three\nhint: mend it\n[ERR_X, op-1]",
+    );
+  });
+});
+
+describe("renderTable", () => {
+  it("aligns styled cells by what is seen", () => {
+    const { red } = styleOf(terminal, {});
+    const rows = [
+      ["A", "B"],
+      [red("long"), "x"],
+    ];
+    expect(renderTable(rows)).toBe(`A     B\n${red("long")}  x`);
+  });
+});
+
+describe("times", () => {
+  it("are short", () => {
+    expect(renderDuration(340)).toBe("0.3 s");
+    expect(renderDuration(65_000)).toBe("1 min 5 s");
+    const now = Date.parse("2026-01-03T00:00:00Z");
+    expect(renderAge("2026-01-02T23:59:55Z", now)).toBe("5 s");
+    expect(renderAge("2026-01-02T23:00:00Z", now)).toBe("1 h");
+    expect(renderAge("2026-01-01T00:00:00Z", now)).toBe("2 d");
+    expect(renderAge("2027-01-01T00:00:00Z", now)).toBe("0 s");
+  });
+});
+
+describe("VMs", () => {
+  it("are a table, or nothing", () => {
+    expect(renderVmTable([], plain)).toBe("");
+    const [header, row] = renderVmTable([sampleVm()], plain).split("\n");
+    expect(header).toMatch(/^NAME {2}ID/);
+    expect(row).toMatch(/^web {3}0123456789ab {2}running .*2 vCPU, 2 GiB/);
+    expect(renderSpec(sampleVm().spec)).toBe("2 vCPU | 2048 MiB | 8 GiB disk");
+  });
+});
+
+describe("TerminalText", () => {
+  const hostile =
+    "a\u001b[31mred\u001b[0m\r\n\u001b]0;title\u0007b\tc\u009b1mz\u202eq\u0000";
+
+  it.each([1, 2, 3, 5, 100])("cleans pieces of %i bytes", (size) => {
+    const filter = new TerminalText();
+    const bytes = Buffer.from(hostile);
+    let shown = "";
+    for (let at = 0; at < bytes.length; at += size)
+      shown += filter.push(bytes.subarray(at, at + size));
+    shown += filter.end();
+    expect(shown.replaceAll("1m", "")).toBe("ared\nb\tczq");
+  });
+
+  it("does not keep text back that ends in no sequence", () => {
+    expect(new TerminalText().push(Buffer.from("login: "))).toBe("login: ");
+  });
+
+  it("does not wait for a sequence without end", () => {
+    const filter = new TerminalText();
+    expect(filter.push(Buffer.from(`\u001b]${"x".repeat(5000)}`))).not.toBe("");
+  });
+});
+
+describe("progress", () => {
+  const events = [
+    { type: "begin", operationId: "op-1" },
+    { type: "progress", stage: "boot", text: "one", elapsedMs: 1 },
+    { type: "progress", stage: "boot", text: "two", elapsedMs: 2 },
+    { type: "progress", stage: "boot", text: "warning: odd", elapsedMs: 2 },
+    { type: "progress", stage: "ssh", text: "th\u001b[2Jree", elapsedMs: 3 },
+  ] as const;
+
+  function shown(isTTY: boolean, options: object, failed = false): string {
+    const output = Object.assign(new PassThrough(), { isTTY });
+    const view = progressView(output, styleOf(output, {}), options);
+    for (const event of events) view.show(event);
+    view.end(failed);
+    return String(output.read() ?? "");
+  }
+
+  it("is a line a stage without a terminal", () => {
+    expect(shown(false, {})).toBe(
+      "boot: one\nboot: warning: odd\nssh: th[2Jree\n",
+    );
+    expect(shown(true, { label: "web" })).toMatch(/^web: boot: one\n/);
+  });
+
+  it("is a live line on a terminal, with lines of what is done", () => {
+    const text = shown(true, {});
+    const lines = text
+      .split("\n")
+      .map((line) => line.split("\u001b[2K").at(-1));
+    expect(lines[0]).toContain("warning: odd");
+    expect(lines[1]).toMatch(/^ {2}boot +/);
+    expect(lines[2]).toMatch(/^ {2}ssh +/);
+    expect(shown(true, {}, true)).toMatch(/\u001b\[2K$/);
+  });
+
+  it("is nothing when quiet", () => {
+    expect(shown(true, { quiet: true })).toBe("");
+  });
+});
