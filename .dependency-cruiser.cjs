@@ -26,7 +26,6 @@ const HOMES = {
   yargs: ["cli/"],
   winston: ["cli/"],
   "@clack/prompts": ["cli/"],
-  "cli-table3": ["cli/"],
 };
 
 const folders = Object.keys(OURS);

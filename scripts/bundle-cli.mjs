@@ -33,7 +33,22 @@ const FORBIDDEN = [
 ];
 
 /** What the stand-in daemon answers while the cache is made: the more of the client runs, the more is cached. */
-const WARM_UP = { args: ["ps"], answers: { "/v1/vms": [] } };
+const WARM_UP = {
+  args: ["ps"],
+  answers: {
+    "/v1/vms": [
+      {
+        id: "0123456789ab",
+        name: "web",
+        imageId: "debian-bookworm-0123456789ab",
+        state: "running",
+        createdAt: "2026-01-01T00:00:00.000Z",
+        spec: { image: "debian-bookworm", vcpus: 1, memoryMiB: 2048 },
+        runtime: { guestIp: "127.77.0.1" },
+      },
+    ],
+  },
+};
 
 const replaceOnce = (text, from, to, file) => {
   if (text.split(from).length !== 2)

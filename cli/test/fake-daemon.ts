@@ -60,6 +60,7 @@ export async function startFakeDaemon(
     })();
   });
   server.on("upgrade", (request, socket) => {
+    socket.on("error", () => undefined);
     socket.write(
       "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: banger-stream-v1\r\n\r\n",
     );

@@ -69,10 +69,9 @@ export class JoinedError extends BangerError {
 /** One line for a person: message, then the chain of causes that add something. */
 export function describeError(error: unknown): string {
   const parts: string[] = [];
-  for (
-    let current: unknown = error;
-    current !== undefined && parts.length < 5;
-  ) {
+  let current = error;
+  // Bounded by its length and not by its parts: a chain of causes may be a ring.
+  for (let depth = 0; current !== undefined && depth < 5; depth++) {
     const text = current instanceof Error ? current.message : render(current);
     if (!parts.some((part) => part.includes(text))) parts.push(text);
     current = current instanceof Error ? current.cause : undefined;

@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { inject } from "vitest";
 
-export const repository: string = resolve(import.meta.dirname, "../..");
+const repository: string = resolve(import.meta.dirname, "../..");
 
 export interface Outcome {
   readonly status: number | null;
@@ -40,20 +40,24 @@ export class Home {
     return `[plugins.dns]\nlisten = "127.0.0.1:${String(port)}"\n`;
   }
 
-  /** Starts the CLI and returns at once. */
+  /** Starts the built CLI and returns at once; the global set-up has built it. */
   start(
     args: readonly string[],
     options: RunOptions = {},
   ): ChildProcessWithoutNullStreams {
-    return spawn(join(repository, "banger"), args, {
-      cwd: options.cwd ?? this.path,
-      env: {
-        ...process.env,
-        NO_COLOR: "1",
-        ...options.env,
-        BANGER_HOME: this.path,
+    return spawn(
+      process.execPath,
+      [join(repository, "cli/dist/banger-start.cjs"), ...args],
+      {
+        cwd: options.cwd ?? this.path,
+        env: {
+          ...process.env,
+          NO_COLOR: "1",
+          ...options.env,
+          BANGER_HOME: this.path,
+        },
       },
-    });
+    );
   }
 
   /** Runs the CLI to its end. */

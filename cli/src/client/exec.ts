@@ -46,7 +46,7 @@ export interface ExecExit {
 }
 
 /** Path of a VM's byte stream. */
-export function execPath(vm: string): string {
+function execPath(vm: string): string {
   return `/v1/vms/${encodeURIComponent(vm)}/exec`;
 }
 

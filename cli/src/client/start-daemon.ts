@@ -154,7 +154,11 @@ async function explainEnd(
     const lines = buffer.toString("utf8").split("\n").filter(Boolean);
     for (const line of lines.toReversed()) {
       const report = parseErrorReportText(line);
-      if (report) return new ReportedError(report);
+      // What is wrong is the configuration or the host, not this command line.
+      if (report)
+        return new ReportedError(
+          report.kind === "usage" ? { ...report, kind: "failed" } : report,
+        );
     }
     return new DaemonStartError(end, outFile, lines.slice(-10));
   } finally {

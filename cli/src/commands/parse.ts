@@ -92,7 +92,10 @@ function configure(parser: Argv, version: string): Argv {
     .wrap(100)
     .epilogue("Every command has --help with examples.")
     .fail((message: string | null, error: Error | undefined) => {
-      throw error ?? new UsageError(rephrase(message ?? "wrong usage"));
+      if (error && error.name !== "YError") throw error;
+      throw new UsageError(
+        rephrase(error?.message ?? message ?? "wrong usage"),
+      );
     });
 }
 

@@ -5,7 +5,7 @@ import { execInVm } from "../client/exec.js";
 import { exitStatus } from "../terminal/session.js";
 import type { Repository } from "./repository.js";
 
-export class WorkspaceCopyError extends BangerError {
+class WorkspaceCopyError extends BangerError {
   override readonly code = "ERR_WORKSPACE_COPY";
   readonly #output: string;
   constructor(top: string, what: string, output: string) {

@@ -1,6 +1,6 @@
 import { BangerError } from "@banger/core/client";
 
-export class GitMissingError extends BangerError {
+class GitMissingError extends BangerError {
   override readonly code = "ERR_GIT_MISSING";
   override readonly kind = "unavailable";
   constructor(cause: unknown) {

@@ -2,7 +2,7 @@ import { BangerError } from "@banger/core/client";
 import { basename, dirname, resolve } from "node:path";
 import { git } from "./git.js";
 
-export class PathNotFoundError extends BangerError {
+class PathNotFoundError extends BangerError {
   override readonly code = "ERR_PATH_NOT_FOUND";
   override readonly kind = "usage";
   constructor(path: string, cause?: unknown) {
@@ -13,7 +13,7 @@ export class PathNotFoundError extends BangerError {
   }
 }
 
-export class NotARepositoryError extends BangerError {
+class NotARepositoryError extends BangerError {
   override readonly code = "ERR_NOT_A_REPOSITORY";
   override readonly kind = "usage";
   constructor(path: string, reason: string) {
@@ -38,7 +38,7 @@ export interface Repository {
 
 /**
  * Looks at the repository that encloses a path. Changes nothing.
- * @throws {@link PathNotFoundError}, {@link NotARepositoryError}
+ * @throws PathNotFoundError, NotARepositoryError
  */
 export async function inspectRepository(
   path: string,

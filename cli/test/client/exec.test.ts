@@ -33,7 +33,7 @@ async function exec(
       for (const frame of decoder.push(chunk)) guest(frame, socket);
     });
     socket.on("error", () => undefined);
-    socket.on("close", () => options.onEnd?.());
+    socket.on("end", () => options.onEnd?.());
   });
   const out = collect();
   const err = collect();

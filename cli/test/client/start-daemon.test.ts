@@ -1,4 +1,5 @@
-import { mkdir, readFile, stat } from "node:fs/promises";
+import { mkdir, stat } from "node:fs/promises";
+import { connect } from "node:net";
 import { resolvePaths } from "@banger/host/client";
 import { describe, expect, it, onTestFinished } from "vitest";
 import {
@@ -13,36 +14,45 @@ async function launcher(script: string) {
   await mkdir(paths.runDirectory, { recursive: true });
   const program = {
     args: ["-e", script],
-    env: { ...process.env, BANGER_HOME: "wrong", PID_FILE: `${home}/pid` },
+    env: { ...process.env, BANGER_HOME: "wrong" },
   };
   return {
-    home,
     paths,
     start: () => new DaemonLauncher(paths, program).start(),
   };
 }
 
+/** Answers with its process id; ends with status 0 when another one listens. */
 const listening = `
-  const path = process.env.BANGER_HOME + "/run/bangerd.sock";
-  const server = require("node:net").createServer((s) => s.end());
+  const server = require("node:net").createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.end(String(process.pid));
+  });
   server.on("error", () => process.exit(0));
-  server.listen(path, () => require("node:fs").writeFileSync(process.env.PID_FILE, String(process.pid)));
+  server.listen(process.env.BANGER_HOME + "/run/bangerd.sock");
 `;
+
+async function askPid(socketPath: string): Promise<number> {
+  let text = "";
+  for await (const chunk of connect(socketPath) as AsyncIterable<Buffer>)
+    text += chunk.toString();
+  return Number(text);
+}
 
 describe("DaemonLauncher", () => {
   it("starts the program in the right home and waits for its socket", async () => {
-    const { home, paths, start } = await launcher(listening);
+    const { paths, start } = await launcher(listening);
     await start();
-    const pid = Number(await readFile(`${home}/pid`, "utf8"));
+    const pid = await askPid(paths.daemonSocket);
     onTestFinished(() => void process.kill(pid));
     const { mode } = await stat(daemonOutFile(paths));
     expect(mode & 0o777).toBe(0o600);
   });
 
   it("waits for the winner when several start at once", async () => {
-    const { home, start } = await launcher(listening);
+    const { paths, start } = await launcher(listening);
     await Promise.all([start(), start(), start()]);
-    const pid = Number(await readFile(`${home}/pid`, "utf8"));
+    const pid = await askPid(paths.daemonSocket);
     process.kill(pid);
   });
 

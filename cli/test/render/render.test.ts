@@ -126,7 +126,7 @@ describe("progress", () => {
     expect(lines[0]).toContain("warning: odd");
     expect(lines[1]).toMatch(/^ {2}boot +/);
     expect(lines[2]).toMatch(/^ {2}ssh +/);
-    expect(shown(true, {}, true)).toMatch(/\u001b\[2K$/);
+    expect(shown(true, {}, true).endsWith("\u001b[2K")).toBe(true);
   });
 
   it("is nothing when quiet", () => {

@@ -250,7 +250,8 @@ function validate(
   schema: z.ZodType,
   value: unknown,
 ): { value: unknown } | { error: Error } {
-  const parsed = schema.safeParse(value);
+  // fastify's word for a request without a body is null.
+  const parsed = schema.safeParse(value ?? undefined);
   if (parsed.success) return { value: parsed.data };
   const issue = parsed.error.issues[0];
   const where = issue?.path.join(".") ?? "";

@@ -63,19 +63,22 @@ export class QemuDriver implements VmmDriver {
     await writeFile(logPath, "", { mode: 0o600 });
     const log = await open(logPath, "a", 0o600);
     let child;
+    let failed: Promise<never>;
     try {
       child = spawn(program, qemuArguments(launch), {
         detached: true,
         stdio: ["ignore", log.fd, log.fd],
         cwd: "/",
       });
+      const spawned = child;
+      // Before anything is awaited: an `error` that nobody listens to would end the daemon.
+      failed = new Promise<never>((_, reject) => {
+        spawned.once("error", reject);
+      });
+      failed.catch(() => undefined);
     } finally {
       await log.close();
     }
-    const failed = new Promise<never>((_, reject) => {
-      child.once("error", reject);
-    });
-    failed.catch(() => undefined);
     child.unref();
     const { pid } = child;
     const identity = pid === undefined ? undefined : await identifyProcess(pid);

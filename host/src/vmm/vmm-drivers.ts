@@ -55,8 +55,9 @@ export class InstalledVmmDrivers implements VmmDrivers {
     const verdict = await this.#kvmProbe.verdict(image, operation.signal);
     if (verdict.works) return { driver: "qemu", accel: "kvm", reason: "KVM" };
     if (wanted === "kvm") throw new KvmUnusableError(verdict.reason);
-    // Said at every start: emulation is slow, and no isolation boundary.
-    const reason = `software emulation (no isolation boundary), because ${verdict.reason}`;
+    // Said at every start, in short: emulation is slow and no isolation boundary. Doctor has the whole reason.
+    const [why = ""] = verdict.reason.split(":");
+    const reason = `software emulation (no isolation boundary), because ${why}`;
     return { driver: "qemu", accel: "emulate", reason };
   }
 }

@@ -1,4 +1,4 @@
-import { isIPv4 } from "node:net";
+import { createServer, isIPv4, type AddressInfo } from "node:net";
 import { fakeVm, fakeVmId } from "@banger/core/testing";
 import { expect, it } from "vitest";
 import { UserNetwork } from "../../src/network/user-network.js";
@@ -49,10 +49,33 @@ it("forwards the VM's own endpoint to the guest's SSH", () => {
   });
 });
 
-it("prepares and removes nothing, as often as wanted", async () => {
+it("gives two installs different addresses, all of them in 127.77/16", () => {
+  const other = new UserNetwork({ lowestPort: 1024, offset: 65_000 });
+  const seen = new Set<string>();
+  for (let lease = 1; lease <= 60_000; lease++) {
+    const { guestIp } = other.addresses(lease);
+    if (!isIPv4(guestIp) || !guestIp.startsWith("127.77."))
+      throw new Error(`lease ${String(lease)}: ${guestIp}`);
+    seen.add(guestIp);
+  }
+  expect(seen.size).toBe(60_000);
+});
+
+it("finds out that the address is in use, and keeps a free one free", async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => {
+    taken.listen(0, "127.0.0.1", resolve);
+  });
+  const { port } = taken.address() as AddressInfo;
   const network = new UserNetwork({ lowestPort: 1024 });
-  await network.prepare();
-  await network.remove();
+  const vm = fakeVm({ runtime: { ssh: { host: "127.0.0.1", port } } });
+  await expect(network.prepare(vm)).rejects.toMatchObject({
+    code: "ERR_ADDRESS_BUSY",
+    kind: "conflict",
+  });
+  await new Promise((resolve) => taken.close(resolve));
+  await network.prepare(vm);
+  await network.prepare(vm);
   await network.remove();
   expect(network.liveEgress).toBe(false);
 });

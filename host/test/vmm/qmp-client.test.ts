@@ -169,7 +169,7 @@ it("answers 10,000 mutated conversations with a value or a typed error", async (
     }
     return text;
   };
-  let current = Buffer.alloc(0);
+  let current: Buffer = Buffer.alloc(0);
   // Everything at once and a hang-up: the client must never wait for more than there is.
   const path = await fakeMonitor((socket) => {
     socket.resume();

@@ -61,7 +61,7 @@ it("emulates without a probe when asked to", async () => {
 it("gets a driver by id and suggests the nearest", () => {
   const { drivers } = withVerdict(true);
   expect(drivers.get("qemu")).toBe(qemu);
-  expect(() => drivers.get("qmeu")).toThrowError(
+  expect(() => drivers.get("qmeu")).toThrow(
     expect.objectContaining({
       code: "ERR_VMM_DRIVER_NOT_FOUND",
       hint: "Did you mean qemu?",

@@ -33,7 +33,7 @@ export function spaceFindings(
       message: tooLittle
         ? `${formatSize(free)} are free at ${directory}; a disk needs ${formatSize(least)}`
         : `only ${formatSize(free)} are free at ${directory}; a guest that fills its disk will see errors`,
-      fix: "Remove what is not needed: banger vm prune, banger image list",
+      fix: "Remove what is not needed: see banger vm list -a and banger image list",
     },
   ];
 }

@@ -1,0 +1,131 @@
+import type { ImageStore, PluginRegistry, VmService } from "@banger/core";
+import { describe, expect, it } from "vitest";
+import { Activity } from "../../src/api/activity.js";
+import { openApiDocument } from "../../src/api/openapi.js";
+import { daemonRoutes } from "../../src/api/routes/daemon-routes.js";
+import { imageRoutes } from "../../src/api/routes/image-routes.js";
+import { pluginRoutes } from "../../src/api/routes/plugin-routes.js";
+import { vmRoutes } from "../../src/api/routes/vm-routes.js";
+import { ConsoleReader } from "../../src/files/console-reader.js";
+import {
+  changeVmBody,
+  createVmBody,
+  logsQuery,
+  stopVmBody,
+} from "../../src/api/schemas.js";
+import { ask, startServer } from "./api-bench.js";
+
+const nothing = () => Promise.resolve();
+const routes = [
+  ...vmRoutes({
+    vmService: {} as unknown as VmService,
+    consoleReader: new ConsoleReader(),
+    checkRequirements: nothing,
+    onLaunched: () => undefined,
+  }),
+  ...imageRoutes({ imageStore: {} as ImageStore, checkRequirements: nothing }),
+  ...pluginRoutes({
+    pluginRegistry: {} as unknown as PluginRegistry,
+    enabledPlugins: () => [],
+    setEnabled: nothing,
+  }),
+  ...daemonRoutes({
+    facts: { version: "1", build: "b", startedAt: "", logFile: "" },
+    activity: new Activity(() => undefined),
+    countRunning: () => Promise.resolve(0),
+    requestStop: () => undefined,
+    diagnose: () => Promise.resolve([]),
+    requirements: nothing,
+    describeConfig: nothing,
+  }),
+];
+
+type Tree = Record<string, unknown>;
+
+function* nodesOf(value: unknown): Generator<Tree> {
+  if (typeof value !== "object" || value === null) return;
+  yield value as Tree;
+  for (const child of Object.values(value)) yield* nodesOf(child);
+}
+
+describe("openApiDocument", () => {
+  const document = openApiDocument(routes, "1.2.3") as Tree & {
+    paths: Record<string, Record<string, Tree>>;
+  };
+
+  it("has every route, with every parameter of its path", () => {
+    const described = Object.entries(document.paths).flatMap(
+      ([path, methods]) =>
+        Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    expect(described.sort()).toEqual(
+      routes
+        .map(
+          ({ method, path }) =>
+            `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`,
+        )
+        .sort(),
+    );
+    for (const [path, methods] of Object.entries(document.paths))
+      for (const { parameters = [], summary } of Object.values(methods)) {
+        const inPath = (parameters as Tree[]).filter(
+          (one) => one["in"] === "path",
+        );
+        expect(inPath.map(({ name }) => `{${String(name)}}`)).toEqual(
+          path.match(/\{\w+\}/g) ?? [],
+        );
+        expect(inPath.every(({ required }) => required === true)).toBe(true);
+        expect(summary).not.toBe("");
+      }
+  });
+
+  it("is JSON, and its references lead somewhere", () => {
+    expect(JSON.parse(JSON.stringify(document))).toMatchObject({
+      openapi: "3.1.0",
+      info: { version: "1.2.3" },
+    });
+    for (const node of nodesOf(document)) {
+      const reference = node["$ref"];
+      if (typeof reference !== "string") continue;
+      let target: unknown = document;
+      for (const part of reference.replace("#/", "").split("/"))
+        target = (target as Tree)[part];
+      expect(target, reference).toBeDefined();
+    }
+  });
+
+  it("is served", async () => {
+    const { status, text } = await ask(
+      await startServer(),
+      "GET",
+      "/v1/openapi.json",
+    );
+    expect(status).toBe(200);
+    expect(JSON.parse(text)).toMatchObject({ openapi: "3.1.0" });
+  });
+});
+
+describe("schemas", () => {
+  it("fill in what is left out", () => {
+    expect(createVmBody.parse({})).toEqual({ start: true });
+    expect(stopVmBody.parse(undefined)).toEqual({ force: false });
+    expect(stopVmBody.parse({})).toEqual({ force: false });
+    expect(logsQuery.parse({})).toEqual({ follow: "false", lines: 10_000 });
+    expect(logsQuery.parse({ lines: "5" }).lines).toBe(5);
+  });
+
+  it.each([
+    [createVmBody, { unknown: 1 }],
+    [createVmBody, { accel: "fast" }],
+    [createVmBody, { plugins: "nat" }],
+    [changeVmBody, { name: "x" }],
+    [stopVmBody, { force: "yes" }],
+    [stopVmBody, null],
+    [logsQuery, { lines: "0" }],
+    [logsQuery, { lines: "1e9" }],
+    [logsQuery, { lines: "many" }],
+    [logsQuery, { follow: "1" }],
+  ])("refuse %#", (schema, value) => {
+    expect(schema.safeParse(value).success).toBe(false);
+  });
+});

@@ -1,0 +1,145 @@
+import type { Check, ImageStore, VmFiles } from "@banger/core";
+import {
+  FakeCommandRunner,
+  fakeHostFacts,
+  fakeImage,
+  fakeVm,
+  FakeVmStore,
+} from "@banger/core/testing";
+import { describe, expect, it } from "vitest";
+import {
+  hostChecks,
+  type HostCheckDeps,
+} from "../../src/doctor/host-checks.js";
+import { HostRequirements } from "../../src/setup/requirements.js";
+import type { KvmProbe } from "../../src/vmm/kvm-probe.js";
+
+const programs =
+  "qemu-system-x86_64 qemu-img mmdebstrap mke2fs busybox ssh-keygen newuidmap".split(
+    " ",
+  );
+
+function healthy(overrides: Partial<HostCheckDeps> = {}): HostCheckDeps {
+  const commands = new FakeCommandRunner();
+  for (const program of programs) commands.install(program);
+  const hostFacts = fakeHostFacts();
+  return {
+    requirements: new HostRequirements({ commands, hostFacts }),
+    kvmProbe: kvm({ works: true }),
+    imageStore: {
+      find: () => Promise.resolve(fakeImage()),
+    } as unknown as ImageStore,
+    vmStore: new FakeVmStore([fakeVm()]),
+    vmFiles: {
+      freeBytes: () => Promise.resolve(2 ** 40),
+    } as unknown as VmFiles,
+    hostFacts,
+    defaultImage: "debian",
+    ...overrides,
+  };
+}
+
+function kvm(options: { works?: boolean; obstacle?: string }): KvmProbe {
+  const { works, obstacle } = options;
+  return {
+    obstacle: () =>
+      Promise.resolve(obstacle && { reason: obstacle, fix: "do this" }),
+    last: () =>
+      Promise.resolve(
+        works === undefined
+          ? undefined
+          : {
+              key: "",
+              works,
+              reason: "hangs",
+              checkedAt: "2026-01-02T00:00:00Z",
+            },
+      ),
+  } as unknown as KvmProbe;
+}
+
+async function check(
+  id: string,
+  overrides: Partial<HostCheckDeps> = {},
+): Promise<Check | undefined> {
+  return (await hostChecks(healthy(overrides))).find((one) => one.id === id);
+}
+
+describe("hostChecks", () => {
+  it("passes a healthy host, each check once", async () => {
+    const checks = await hostChecks(healthy());
+    expect(checks.filter(({ status }) => status !== "pass")).toEqual([]);
+    expect(new Set(checks.map(({ id }) => id)).size).toBe(checks.length);
+  });
+
+  it("names missing programs", async () => {
+    const requirements = new HostRequirements({
+      commands: new FakeCommandRunner(),
+      hostFacts: fakeHostFacts(),
+    });
+    const found = await check("host.programs", { requirements });
+    expect(found).toMatchObject({ status: "fail", fix: "banger setup" });
+    expect(found?.detail).toContain("mmdebstrap");
+  });
+
+  it("tells an unusable device, a failed probe and one to come apart", async () => {
+    const obstacle = kvm({ obstacle: "there is no device" });
+    expect(await check("host.kvm", { kvmProbe: obstacle })).toMatchObject({
+      status: "warn",
+      detail: expect.stringContaining(
+        "there is no device, so software",
+      ) as string,
+      fix: "do this",
+    });
+    expect(
+      await check("host.kvm", { kvmProbe: kvm({ works: false }) }),
+    ).toMatchObject({
+      status: "warn",
+      detail: expect.stringContaining("hangs (probed 2026-01-02)") as string,
+    });
+    expect(await check("host.kvm", { kvmProbe: kvm({}) })).toMatchObject({
+      status: "pass",
+    });
+  });
+
+  it("warns of a missing image, little space and broken VMs, and fails another architecture", async () => {
+    const imageStore = {
+      find: () => Promise.resolve(undefined),
+    } as unknown as ImageStore;
+    const vmFiles = {
+      freeBytes: () => Promise.resolve(2 ** 30),
+    } as unknown as VmFiles;
+    const vmStore = new FakeVmStore([fakeVm({ state: "error", name: "bad" })]);
+    const hostFacts = fakeHostFacts({ architecture: "aarch64" });
+    expect(await check("host.image", { imageStore })).toMatchObject({
+      status: "warn",
+      fix: "banger image build debian",
+    });
+    expect(await check("host.space", { vmFiles })).toMatchObject({
+      status: "warn",
+    });
+    expect(await check("host.vms", { vmStore })).toMatchObject({
+      status: "warn",
+      detail: "in state error: bad",
+    });
+    expect(await check("host.architecture", { hostFacts })).toMatchObject({
+      status: "fail",
+    });
+  });
+
+  it("turns a check that throws into its own failure", async () => {
+    const vmFiles = {
+      freeBytes: () => Promise.reject(new Error("no such directory")),
+    } as unknown as VmFiles;
+    const checks = await hostChecks(healthy({ vmFiles }));
+    expect(checks.filter(({ status }) => status === "fail")).toEqual([
+      {
+        id: "host.space",
+        title: "free space",
+        status: "fail",
+        detail: "no such directory",
+      },
+    ]);
+    expect(checks).toHaveLength(7);
+  });
+});

@@ -1,0 +1,240 @@
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { CancelledError, type OperationContext } from "@banger/core";
+import {
+  fakeOperation,
+  fakeVm,
+  FakeVmStore,
+  memoryLogger,
+} from "@banger/core/testing";
+import { describe, expect, it } from "vitest";
+import { DirectoryImageStore } from "../../src/images/directory-image-store.js";
+import type { ImageBuilder } from "../../src/images/image-builder.js";
+import type { Recipe } from "../../src/images/recipe.js";
+import { temporaryDirectory } from "../files/temporary-directory.js";
+
+const name = "debian-bookworm";
+
+/** Plays the builder: writes a manifest, unless the test does something else in between. */
+class FakeBuilder {
+  readonly built: string[] = [];
+  readonly removed: string[] = [];
+  during: (staging: string, operation: OperationContext) => Promise<void> =
+    () => Promise.resolve();
+  failRemoval = false;
+
+  async build(
+    recipe: Recipe,
+    id: string,
+    staging: string,
+    operation: OperationContext,
+  ): Promise<void> {
+    this.built.push(id);
+    await writeFile(`${staging}/rootfs.ext4`, "x");
+    await this.during(staging, operation);
+    await writeManifest(staging, id, recipe.name);
+  }
+
+  async remove(id: string, staging: string): Promise<void> {
+    this.removed.push(id);
+    if (this.failRemoval) throw new Error("busy");
+    await rm(staging, { recursive: true, force: true });
+  }
+}
+
+async function writeManifest(
+  directory: string,
+  id: string,
+  imageName: string,
+  createdAt = new Date().toISOString(),
+): Promise<void> {
+  await writeFile(
+    `${directory}/manifest.json`,
+    JSON.stringify({
+      ...{ version: 1, id, name: imageName, createdAt, workSeed: false },
+      ...{ distribution: "Debian 12", architecture: "x86_64" },
+      ...{ kernelVersion: "6.1", sizeBytes: 1, rootSizeBytes: 1 },
+    }),
+  );
+}
+
+async function setUp(vms: Parameters<typeof fakeVm>[0][] = []): Promise<{
+  store: DirectoryImageStore;
+  builder: FakeBuilder;
+  directory: string;
+  addImage: (
+    id: string,
+    imageName: string,
+    createdAt?: string,
+  ) => Promise<void>;
+}> {
+  const directory = `${await temporaryDirectory()}/images`;
+  const builder = new FakeBuilder();
+  const store = new DirectoryImageStore({
+    directory,
+    imageBuilder: builder as unknown as ImageBuilder,
+    vmStore: new FakeVmStore(vms.map((vm) => fakeVm(vm))),
+    logger: memoryLogger(),
+  });
+  const addImage = async (
+    id: string,
+    imageName: string,
+    createdAt = "2026-01-01T00:00:00.000Z",
+  ): Promise<void> => {
+    await mkdir(`${directory}/${id}`, { recursive: true });
+    await writeManifest(`${directory}/${id}`, id, imageName, createdAt);
+  };
+  return { store, builder, directory, addImage };
+}
+
+describe("ensure", () => {
+  it("builds on first use and publishes by a rename only", async () => {
+    const { store, builder, directory } = await setUp();
+    builder.during = async (staging) => {
+      expect(staging).toMatch(/\/\.staging-debian-bookworm-[0-9a-f]{12}$/);
+      expect(await store.list()).toEqual([]);
+      expect(await store.find(name)).toBeUndefined();
+    };
+    const image = await store.ensure(name, fakeOperation());
+    expect(image).toMatchObject({ name, id: builder.built[0] });
+    expect(image.files.rootfs).toBe(`${directory}/${image.id}/rootfs.ext4`);
+    expect(await readdir(directory)).toEqual([image.id]);
+    expect(await store.ensure(name, fakeOperation())).toEqual(image);
+    expect(builder.built).toHaveLength(1);
+  });
+
+  it("shares one build between two at the same time", async () => {
+    const { store, builder } = await setUp();
+    const images = await Promise.all(
+      [1, 2].map(() => store.ensure(name, fakeOperation())),
+    );
+    expect(images[0]).toEqual(images[1]);
+    expect(builder.built).toHaveLength(1);
+  });
+
+  it("leaves nothing of a build that fails", async () => {
+    const { store, builder, directory } = await setUp();
+    builder.during = () => Promise.reject(new Error("no mirror"));
+    await expect(store.ensure(name, fakeOperation())).rejects.toThrow(
+      "no mirror",
+    );
+    expect(await readdir(directory)).toEqual([]);
+    expect(builder.removed).toEqual(builder.built);
+  });
+
+  it("keeps the first cause when the removal fails too, and the next daemon removes the rest", async () => {
+    const { store, builder, directory } = await setUp();
+    builder.during = () => Promise.reject(new Error("no mirror"));
+    builder.failRemoval = true;
+    await expect(store.ensure(name, fakeOperation())).rejects.toThrow(
+      "no mirror",
+    );
+    expect(await store.list()).toEqual([]);
+    builder.failRemoval = false;
+    await store.removeStaging();
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it("ends the build when the last caller leaves, and leaves nothing", async () => {
+    const { store, builder, directory } = await setUp();
+    const abort = new AbortController();
+    builder.during = (_staging, { signal }) =>
+      new Promise((_, reject) => {
+        signal.addEventListener("abort", () => {
+          reject(new CancelledError("the build"));
+        });
+        abort.abort();
+      });
+    await expect(
+      store.ensure(name, fakeOperation(abort.signal)),
+    ).rejects.toMatchObject({ code: "ERR_CANCELLED" });
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it("names the nearest recipe or image for an unknown one", async () => {
+    const { store, addImage } = await setUp();
+    await addImage("own-000000000000", "own-image");
+    await expect(
+      store.ensure("debian-bokworm", fakeOperation()),
+    ).rejects.toMatchObject({
+      code: "ERR_IMAGE_NOT_FOUND",
+      hint: `Did you mean ${name}?`,
+    });
+    await expect(
+      store.ensure("own-imag", fakeOperation()),
+    ).rejects.toMatchObject({ hint: "Did you mean own-image?" });
+  });
+
+  it("uses an image for which there is no recipe", async () => {
+    const { store, addImage, builder } = await setUp();
+    await addImage("own-000000000000", "own-image");
+    expect(await store.ensure("own-image", fakeOperation())).toMatchObject({
+      id: "own-000000000000",
+    });
+    expect(builder.built).toEqual([]);
+  });
+});
+
+describe("build", () => {
+  it("replaces earlier images, but keeps those that VMs were made from", async () => {
+    const { store, addImage } = await setUp([
+      { imageId: `${name}-000000000001`, name: "user" },
+    ]);
+    await addImage(`${name}-000000000001`, name);
+    await addImage(`${name}-000000000002`, name);
+    await addImage("other-000000000003", "other");
+    const image = await store.build(name, fakeOperation());
+    expect((await store.list()).map(({ id }) => id).sort()).toEqual(
+      [`${name}-000000000001`, image.id, "other-000000000003"].sort(),
+    );
+    expect((await store.find(name))?.id).toBe(image.id);
+    expect((await store.find(`${name}-000000000001`))?.id).toBe(
+      `${name}-000000000001`,
+    );
+  });
+});
+
+describe("remove", () => {
+  it("removes an image, by id or name", async () => {
+    const { store, addImage, directory } = await setUp();
+    await addImage("one-000000000000", "one");
+    await addImage("two-000000000000", "two");
+    expect((await store.remove("one")).id).toBe("one-000000000000");
+    expect((await store.remove("two-000000000000")).name).toBe("two");
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it("refuses while a VM uses it, and names the VM", async () => {
+    const { store, addImage } = await setUp([
+      { imageId: "one-000000000000", name: "user" },
+    ]);
+    await addImage("one-000000000000", "one");
+    await expect(store.remove("one")).rejects.toMatchObject({
+      code: "ERR_IMAGE_IN_USE",
+      hint: "Delete these first: banger vm delete user",
+    });
+    expect(await store.list()).toHaveLength(1);
+  });
+
+  it("refuses an unknown image", async () => {
+    const { store } = await setUp();
+    await expect(store.remove("none")).rejects.toMatchObject({
+      code: "ERR_IMAGE_NOT_FOUND",
+      kind: "not-found",
+    });
+  });
+});
+
+it("removes what a killed daemon left of builds and removals, and nothing else", async () => {
+  const { store, builder, addImage, directory } = await setUp();
+  await store.removeStaging();
+  await addImage("one-000000000000", "one");
+  await mkdir(`${directory}/.staging-two-000000000000`);
+  await mkdir(`${directory}/no-manifest`);
+  await store.removeStaging();
+  expect(builder.removed).toEqual(["two-000000000000"]);
+  expect((await readdir(directory)).sort()).toEqual([
+    "no-manifest",
+    "one-000000000000",
+  ]);
+  expect((await store.list()).map(({ name: found }) => found)).toEqual(["one"]);
+});

@@ -1,0 +1,66 @@
+import { FakeCommandRunner, fakeHostFacts } from "@banger/core/testing";
+import { expect, it } from "vitest";
+import { HostRequirements } from "../../src/setup/requirements.js";
+
+const all =
+  "qemu-system-x86_64 qemu-img mmdebstrap mke2fs busybox ssh-keygen newuidmap".split(
+    " ",
+  );
+
+function host(
+  installed: readonly string[],
+  isRoot = false,
+): { commands: FakeCommandRunner; requirements: HostRequirements } {
+  const commands = new FakeCommandRunner();
+  for (const program of installed) commands.install(program);
+  const hostFacts = fakeHostFacts({ isRoot });
+  return {
+    commands,
+    requirements: new HostRequirements({ commands, hostFacts }),
+  };
+}
+
+it("lists everything that is missing at once, with one command for all of it", async () => {
+  const { requirements } = host(["qemu-img", "mke2fs", "ssh-keygen"]);
+  const report = await requirements.report();
+  expect(report.missing.map(({ program }) => program)).toEqual([
+    ...["qemu-system-x86_64", "mmdebstrap", "busybox", "newuidmap"],
+  ]);
+  expect(report.install).toEqual([
+    ...["sudo", "apt-get", "install", "-y", "--no-install-recommends"],
+    ...["qemu-system-x86", "mmdebstrap", "busybox-static", "uidmap"],
+  ]);
+  await expect(requirements.check()).rejects.toMatchObject({
+    code: "ERR_HOST_PACKAGES_MISSING",
+    kind: "unavailable",
+    hint: `Run: ${report.install.join(" ")}`,
+    details: expect.arrayContaining([
+      "mmdebstrap: builds the Debian image",
+    ]) as unknown,
+  });
+});
+
+it("needs no mapping of ids and no sudo as root", async () => {
+  const { requirements } = host(["qemu-img"], true);
+  const { missing, install } = await requirements.report();
+  expect(missing.map(({ program }) => program)).not.toContain("newuidmap");
+  expect(install[0]).toBe("apt-get");
+});
+
+it("does not look again once everything was there", async () => {
+  const { commands, requirements } = host(all);
+  expect(await requirements.report()).toMatchObject({
+    missing: [],
+    install: [],
+  });
+  await requirements.check();
+  commands.uninstallAll();
+  await requirements.check();
+});
+
+it("looks again while something was missing", async () => {
+  const { commands, requirements } = host(all.slice(1));
+  await expect(requirements.check()).rejects.toThrow();
+  commands.install("qemu-system-x86_64");
+  await requirements.check();
+});
