@@ -112,6 +112,8 @@ function report(
     : renderError(shown, styleOf(io.stderr, io.env));
   io.stderr.write(`${text}\n`);
   if (shown.kind === "usage") return 2;
+  // Nothing ran, and nothing can until the host is set up: no guest's status to be told apart from.
+  if (shown.code === "ERR_HOST_PACKAGES_MISSING") return 1;
   return shown.kind === "cancelled" ? 130 : failureStatus;
 }
 

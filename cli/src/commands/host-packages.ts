@@ -32,7 +32,7 @@ export function readRequirements({ client }: Cli): Promise<RequirementReport> {
 
 /**
  * Lists what is missing, asks unless `agreed`, and installs it with apt-get, whose output goes to stderr.
- * @returns false without consent
+ * @returns false without consent, and where nobody can be asked
  * @throws ReportedError when apt-get fails
  */
 export async function installMissing(
@@ -41,6 +41,8 @@ export async function installMissing(
   agreed: boolean,
 ): Promise<boolean> {
   const { io } = cli;
+  const canAsk = io.stdin.isTTY === true && io.stderr.isTTY === true;
+  if (!agreed && !canAsk) return false;
   note(cli, "This host lacks packages that banger needs:");
   note(
     cli,
@@ -49,7 +51,6 @@ export async function installMissing(
     ),
   );
   if (!agreed) {
-    if (io.stdin.isTTY !== true || io.stderr.isTTY !== true) return false;
     const { confirm } = await import("@clack/prompts");
     const answer = await confirm({
       message: `Install them now with: ${install.join(" ")}`,

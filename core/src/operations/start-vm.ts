@@ -200,6 +200,7 @@ export function createStartVm(deps: StartVmDeps): StartVm {
       await runStage(operation, "preflight", "asking every plugin", () =>
         preflight(vm, image, plugins, operation),
       );
+      undo.push("run directory", () => vmFiles.removeRun(before));
       await vmFiles.ensure(vm);
       const choice = await runStage(
         operation,

@@ -33,29 +33,30 @@ export class PluginSet {
     this.#vmStore = vmStore;
   }
 
-  /** Asks all plugins; a plugin that throws is a finding too. */
+  /** Asks all plugins; a plugin that throws is a finding too. In plugin order. */
   async preflight(
     vm: VmRecord,
     image: Image,
     caller: Caller,
   ): Promise<readonly Finding[]> {
-    const findings: Finding[] = [];
+    const findings = new Map<string, Finding[]>(this.ids.map((id) => [id, []]));
     const faults: PluginFaultError[] = [];
     await this.#hooks.preflight.promise(
-      this.#call(caller, { faults }, (base) => ({
+      this.#call(caller, { faults }, (base, plugin) => ({
         ...base,
         vm,
         image,
-        report: (finding: Finding) => findings.push(finding),
+        report: (finding: Finding) => findings.get(plugin)?.push(finding),
       })),
     );
-    const thrown = faults.map((fault): Finding => ({
-      id: `${fault.plugin}.preflight`,
-      severity: "error",
-      message: fault.message,
-      ...(fault.hint === undefined ? {} : { fix: fault.hint }),
-    }));
-    return [...findings, ...thrown];
+    for (const fault of faults)
+      findings.get(fault.plugin)?.push({
+        id: `${fault.plugin}.preflight`,
+        severity: "error",
+        message: fault.message,
+        ...(fault.hint === undefined ? {} : { fix: fault.hint }),
+      });
+    return [...findings.values()].flat();
   }
 
   guestConfig(

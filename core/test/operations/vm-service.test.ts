@@ -214,8 +214,8 @@ describe("start", () => {
       hint: "mend a",
       details: [
         "a.x: a",
-        "c.x: c",
         "thrower.preflight: plugin thrower, preflight: broken",
+        "c.x: c",
       ],
     });
     expect(operation.stages).toContain("preflight: warning: b");
@@ -375,8 +375,9 @@ describe("delete", () => {
   });
 
   it("reports a plugin that is no longer installed, and keeps the record", async () => {
-    const { host, launch } = bench();
+    const { host, vmService, launch } = bench();
     const { id } = await launch();
+    vmService.close();
     const { vmService: later } = fakeDaemon(host);
     await expect(later.delete(id, fakeOperation())).rejects.toMatchObject({
       details: [

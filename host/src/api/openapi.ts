@@ -1,6 +1,7 @@
 import { z } from "zod";
+import { streamProtocol } from "./frames.js";
 import type { Route } from "./route.js";
-import { errorReport, operationEvent } from "./schemas.js";
+import { errorReport, operationEvent, vmParams } from "./schemas.js";
 
 type Document = Readonly<Record<string, unknown>>;
 
@@ -17,6 +18,7 @@ export function openApiDocument(
       [route.method.toLowerCase()]: operation(route),
     };
   }
+  paths["/v1/vms/{vm}/exec"] = { get: execStream };
   return {
     openapi: "3.1.0",
     info: {
@@ -27,6 +29,17 @@ export function openApiDocument(
     paths,
   };
 }
+
+/** The one path that is no route: the connection is upgraded to frames. */
+const execStream: Document = {
+  summary: "Run a command or a shell in a VM over an upgraded connection",
+  description: `Send \`Upgrade: ${streamProtocol}\`. Frames are one channel byte, four bytes of length (big endian) and the payload; channels are 1 stdin, 2 stdout, 3 stderr, 4 control. The client's first frame is the control message \`start\`; the daemon's last is \`exit\` or \`error\`.`,
+  parameters: fields(vmParams, "path"),
+  responses: {
+    101: { description: "Frames follow" },
+    default: { description: "Refused", content: json(errorReport) },
+  },
+};
 
 function operation(route: Route): Document {
   const parameters = [

@@ -113,7 +113,7 @@ export class KvmProbe {
   async #remembered(image: Image, signal: AbortSignal): Promise<KvmVerdict> {
     const key = await this.#key(image);
     const last = await this.last();
-    if (last?.key === key) return last;
+    if (last?.key === key && (last.works || isRecent(last))) return last;
     const reason = await this.#boot(image, signal);
     const verdict = this.#make(
       key,
@@ -177,4 +177,9 @@ export class KvmProbe {
       return `a probe guest did not boot: ${reason}`;
     }
   }
+}
+
+/** A busy moment may have failed a probe, so a refusal is asked for again after a day. */
+function isRecent({ checkedAt }: KvmVerdict): boolean {
+  return Date.now() - Date.parse(checkedAt) < 24 * 60 * 60_000;
 }

@@ -1,4 +1,4 @@
-import { readFile, readdir } from "node:fs/promises";
+import { readFile, readdir, stat } from "node:fs/promises";
 
 /** A process told apart from a later one with the same pid. */
 export interface ProcessIdentity {
@@ -11,10 +11,10 @@ export interface ProcessIdentity {
 export async function identifyProcess(
   pid: number,
 ): Promise<ProcessIdentity | undefined> {
-  const stat = await readProc(`/proc/${String(pid)}/stat`);
-  if (stat === undefined) return undefined;
+  const text = await readProc(`/proc/${String(pid)}/stat`);
+  if (text === undefined) return undefined;
   // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   const [state] = fields;
   const pidStartTicks = Number(fields[19]);
   if (state === "Z" || state === "X" || !Number.isInteger(pidStartTicks))
@@ -35,7 +35,7 @@ export function findByArgument(
   return findByArguments((args) => args.includes(argument));
 }
 
-/** Live processes whose arguments, the program's name first, satisfy a condition. */
+/** Live processes of this user whose arguments, the program's name first, satisfy a condition. */
 export async function findByArguments(
   matches: (args: readonly string[]) => boolean,
 ): Promise<readonly ProcessIdentity[]> {
@@ -45,16 +45,27 @@ export async function findByArguments(
     const commandLine = await readProc(`/proc/${entry}/cmdline`);
     if (commandLine === undefined || !matches(commandLine.split("\0")))
       continue;
+    // Anybody may start a program with any arguments.
+    if (!(await isOwn(entry))) continue;
     const identity = await identifyProcess(Number(entry));
     if (identity) found.push(identity);
   }
   return found;
 }
 
+async function isOwn(pid: string): Promise<boolean> {
+  try {
+    return (await stat(`/proc/${pid}`)).uid === process.getuid?.();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
+}
+
 /** Process group of a live process, which commands of ours lead; `undefined` when it has ended. */
 export async function processGroupOf(pid: number): Promise<number | undefined> {
-  const stat = await readProc(`/proc/${String(pid)}/stat`);
-  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const text = await readProc(`/proc/${String(pid)}/stat`);
+  const fields = text?.slice(text.lastIndexOf(")") + 2).split(" ");
   return fields === undefined ? undefined : Number(fields[2]);
 }
 

@@ -166,7 +166,10 @@ describe("an exec stream", () => {
     })();
     let before = -1;
     // Until nothing moves any more.
-    for (; before !== written; await sleep(100)) before = written;
+    while (before !== written) {
+      before = written;
+      await sleep(100);
+    }
     expect(written).toBeGreaterThan(0);
     expect(written).toBeLessThan(8 * 2 ** 20);
     client.read();

@@ -1,0 +1,36 @@
+import {
+  parsePluginManifest,
+  type InstalledPlugin,
+  type PluginManifest,
+  type PluginServices,
+} from "@banger/core";
+import {
+  FakeCommandRunner,
+  fakeGuestKeys,
+  fakeHostFacts,
+  FakeNetwork,
+  memoryLogger,
+} from "@banger/core/testing";
+
+export function manifestOf(
+  id: string,
+  order: { requires?: readonly string[]; after?: readonly string[] } = {},
+): PluginManifest {
+  const banger = { kind: "plugin", id, apiVersion: 1, ...order };
+  return parsePluginManifest(`pkg-${id}`, { banger });
+}
+
+export function installedAs(manifest: PluginManifest): InstalledPlugin {
+  const { id } = manifest;
+  return { packageName: id, version: "1.0.0", description: "", manifest };
+}
+
+export function someServices() {
+  return {
+    commands: new FakeCommandRunner(),
+    network: new FakeNetwork(),
+    hostFacts: fakeHostFacts(),
+    guestKeys: fakeGuestKeys(),
+    logger: memoryLogger(),
+  } satisfies PluginServices;
+}
