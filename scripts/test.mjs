@@ -31,14 +31,7 @@ const vitest = (project) => {
   ];
   return {
     commands: [
-      tool(
-        "vitest/vitest.mjs",
-        "run",
-        "--project",
-        project,
-        "--passWithNoTests",
-        ...reporters,
-      ),
+      tool("vitest/vitest.mjs", "run", "--project", project, ...reporters),
     ],
     report,
   };
@@ -96,10 +89,6 @@ const STEPS = [
     id: "e2e",
     title: "End-to-end tests",
     ...vitest("e2e"),
-    // STEPS BEFORE THE END-TO-END TESTS: what they need on the host, run in this order before vitest. If one of them
-    // fails, the step fails and the tests still run. Add here:
-    //   [join(root, "banger"), "setup", "--yes"],
-    before: [],
   },
 ];
 
@@ -122,12 +111,11 @@ try {
       continue;
     console.log(`\n== ${step.title} (${step.id})`);
     const started = performance.now();
-    const prepared = (step.before ?? []).map(run).every(Boolean);
-    const succeeded = step.commands.map(run).every(Boolean) && prepared;
+    const succeeded = step.commands.map(run).every(Boolean);
     const counts =
       step.report === undefined ? undefined : countTests(step.report);
     if (counts === undefined) add(step, succeeded ? 1 : 0, succeeded ? 0 : 1);
-    // A run can fail without a failed test: an unhandled rejection, a crash, a step before it.
+    // A run can fail without a failed test: an unhandled rejection, a crash.
     else
       add(
         step,

@@ -42,6 +42,7 @@ export class WinstonLog implements Logger {
       options: { flags: "a", mode: 0o600 },
     });
     return new WinstonLog(
+      // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- winston declares its transports apart from the class they extend
       createLogger({ level, format: lineFormat, transports: [file] }),
     );
   }

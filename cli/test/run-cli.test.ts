@@ -224,6 +224,7 @@ describe("vm run", () => {
           kind: "unavailable",
           message: "this host lacks 1 packages: qemu-utils",
           hint: "Run: apt-get install qemu-utils",
+          details: ["qemu-utils: disks"],
         },
       }),
       "GET /v1/setup": {

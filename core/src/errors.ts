@@ -95,11 +95,7 @@ export function reportError(error: unknown, operationId?: string): ErrorReport {
       ...operation,
     };
   }
-  const cause =
-    error.cause === undefined
-      ? []
-      : [`caused by: ${describeError(error.cause)}`];
-  const details = error.details.length > 0 ? error.details : cause;
+  const details = error.details.length > 0 ? error.details : causeOf(error);
   return {
     code: error.code,
     kind: error.kind,
@@ -108,6 +104,13 @@ export function reportError(error: unknown, operationId?: string): ErrorReport {
     ...(details.length === 0 ? {} : { details }),
     ...operation,
   };
+}
+
+/** What the causes add to the message, which often quotes them. */
+function causeOf(error: BangerError): readonly string[] {
+  if (error.cause === undefined) return [];
+  const text = describeError(error.cause);
+  return error.message.includes(text) ? [] : [`caused by: ${text}`];
 }
 
 /** A {@link ErrorReport} that came over the API, thrown again on this side. */

@@ -139,7 +139,7 @@ guest = "~/missing"
       "true",
     ]);
     expect(nat.stderr).toContain("ERR_NAT_UNAVAILABLE");
-    expect(nat.status).toBe(125);
+    expect(nat.status).toBe(2);
     expect(await home.ok(["vm", "list", "-a", "-q"])).toBe("");
   });
 

@@ -35,7 +35,22 @@ export class SlotOwners {
       next.delete(slot);
     }
     for (const slot of next.keys()) this.#owners.set(slot, plugin);
+    const moved = firstMoved(before, after);
+    if (moved !== undefined) throw conflict(moved);
   }
+}
+
+/**
+ * The guest names drives by their place, so what a plugin adds goes behind what was there.
+ * @returns the first drive that lost its place
+ */
+function firstMoved(before: Config, after: Config): string | undefined {
+  if (!("drives" in before) || !("drives" in after)) return undefined;
+  const places = Object.keys(after.drives);
+  const moved = Object.keys(before.drives).find(
+    (drive, place) => places[place] !== drive,
+  );
+  return moved === undefined ? undefined : `drives\0${moved}`;
 }
 
 function* slotsOf(config: Config): Generator<[string, unknown]> {

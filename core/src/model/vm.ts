@@ -7,12 +7,24 @@ export type VmId = string & { readonly brand: "VmId" };
 export type VmState = "created" | "running" | "stopped" | "error";
 
 /** A start in progress is an operation, not a state; `delete` is legal from every state. */
-export const legalMoves: Readonly<Record<VmState, readonly VmState[]>> = {
+const legalMoves: Readonly<Record<VmState, readonly VmState[]>> = {
   created: ["running", "error"],
   running: ["stopped", "error"],
   stopped: ["running", "error"],
-  error: ["running", "stopped", "error"],
+  error: ["running", "stopped"],
 };
+
+/**
+ * Stores ask before they write. Staying is always legal.
+ * @throws Error for a move that no operation makes: a broken invariant
+ */
+export function requireLegalMove(
+  vm: { readonly id: string; readonly state: VmState },
+  to: VmState = vm.state,
+): void {
+  if (vm.state === to || legalMoves[vm.state].includes(to)) return;
+  throw new Error(`VM ${vm.id} cannot go from ${vm.state} to ${to}`);
+}
 
 /** What the owner wants. */
 export interface VmSpec {
@@ -69,8 +81,10 @@ export interface VmRuntime {
   readonly startedPlugins: readonly string[];
   /** durable JSON of each plugin, by plugin id */
   readonly teardown: Readonly<Record<string, Json>>;
-  /** one line; set in state `error` */
+  /** one line: why the last start or stop failed */
   readonly lastError?: string;
+  /** made by an operation that starts it at once and has not succeeded yet: without that operation there is no VM */
+  readonly provisional?: true;
   readonly lastStart?: Timeline;
 }
 

@@ -4,6 +4,7 @@ import type { ImageStore } from "../contracts/image-store.js";
 import type { Network } from "../contracts/network.js";
 import type { VmFiles } from "../contracts/vm-files.js";
 import { VmNameTakenError, type VmStore } from "../contracts/vm-store.js";
+import { isBangerError } from "../errors.js";
 import { runStage, type OperationContext } from "../lifecycle/operation.js";
 import { generateVmName, parseVmName } from "../model/vm-name.js";
 import { isVmId, type VmId, type VmRecord } from "../model/vm.js";
@@ -14,10 +15,12 @@ import type { OperationSettings } from "./settings.js";
 /**
  * Makes the record of a new VM: resolves the request and its image without a lock, then reserves name, address and row in one short
  * transaction. On a throw there is no row.
+ * @param fate `provisional` for a VM that the same operation starts: see VmRuntime
  */
 export type CreateVm = (
   request: VmRequest,
   operation: OperationContext,
+  fate: "kept" | "provisional",
 ) => Promise<VmRecord>;
 
 export function createCreateVm(deps: {
@@ -43,6 +46,7 @@ export function createCreateVm(deps: {
     name: string,
     spec: VmRecord["spec"],
     imageId: string,
+    fate: "kept" | "provisional",
   ): Promise<VmRecord> => {
     const id = newVmId();
     const now = new Date().toISOString();
@@ -61,11 +65,12 @@ export function createCreateVm(deps: {
         networkMode: network.mode,
         startedPlugins: [],
         teardown: {},
+        ...(fate === "provisional" ? { provisional: true } : {}),
       },
     }));
   };
 
-  return async (request, operation) => {
+  return async (request, operation, fate) => {
     const given =
       request.name === undefined ? undefined : parseVmName(request.name);
     const plugins = pluginRegistry.resolve(
@@ -93,11 +98,13 @@ export function createCreateVm(deps: {
             given ?? generateVmName(randomInt),
             spec,
             image.id,
+            fate,
           );
         } catch (error) {
           // A generated name may be taken; with 3,900 of them twenty tries do, even among a thousand VMs.
           const again =
-            error instanceof VmNameTakenError &&
+            isBangerError(error) &&
+            error.code === "ERR_VM_NAME_TAKEN" &&
             given === undefined &&
             attempt < 20;
           if (!again) throw error;

@@ -58,28 +58,33 @@ export function createReconcileVm(deps: {
     operation: OperationContext,
   ): Promise<VmHandles | undefined> => {
     const { driver } = vm.runtime;
-    if (driver === undefined) return undefined;
-    const handles = await vmmDrivers
-      .get(driver)
-      .find(vm, await handleStore.read(vm));
+    const handles =
+      driver === undefined
+        ? undefined
+        : await vmmDrivers.get(driver).find(vm, await handleStore.read(vm));
     if (vm.state === "running" && handles) {
       await adopt(vm, handles, operation);
       operation.logger.info("VM adopted", { vmId: vm.id, pid: handles.pid });
       return handles;
     }
+    const unfinished = vm.runtime.provisional === true;
     const hasRemains =
       vm.state === "running" || handles || vm.runtime.startedPlugins.length > 0;
-    if (!hasRemains) return undefined;
-    const leftovers = await tearDownVm(vm, "stop", operation);
-    // A start that the last daemon did not finish for a VM that had never run leaves no VM.
-    if (vm.state === "created" && leftovers.length === 0) {
+    if (!hasRemains && !unfinished) return undefined;
+    const leftovers = await tearDownVm(
+      vm,
+      unfinished ? "delete" : "stop",
+      operation,
+    );
+    if (unfinished && leftovers.length === 0) {
       await vmFiles.removeAll(vm);
       await vmStore.remove(vm.id);
       operation.logger.info("Unfinished VM removed", { vmId: vm.id });
       return undefined;
     }
-    await vmStore.update(vm.id, ({ state, runtime }) => ({
-      state: leftovers.length > 0 || state === "error" ? "error" : "stopped",
+    const settled = vm.state === "running" ? "stopped" : vm.state;
+    await vmStore.update(vm.id, ({ runtime }) => ({
+      state: leftovers.length > 0 ? "error" : settled,
       runtime: {
         ...runtime,
         ...(leftovers.length > 0 ? { lastError: leftovers.join("; ") } : {}),

@@ -1,5 +1,4 @@
 import type { GuestAgent, GuestSsh } from "../contracts/guest.js";
-import { GuestNotReadyError } from "../contracts/guest.js";
 import type { GuestBoot } from "../contracts/guest-boot.js";
 import type { GuestKeys } from "../contracts/guest-keys.js";
 import type { HandleStore } from "../contracts/handle-store.js";
@@ -12,9 +11,8 @@ import type { Network } from "../contracts/network.js";
 import type { RootDisks } from "../contracts/root-disks.js";
 import type { VmFiles } from "../contracts/vm-files.js";
 import type { VmStore } from "../contracts/vm-store.js";
-import type { VmmChoice, VmmDriver, VmmDrivers } from "../contracts/vmm.js";
+import type { VmmChoice, VmmDrivers } from "../contracts/vmm.js";
 import { CancelledError, describeError } from "../errors.js";
-import { guestDefaults, machineDefaults } from "../lifecycle/guest-defaults.js";
 import { PreflightError } from "../lifecycle/hook-errors.js";
 import {
   runStage,
@@ -22,21 +20,16 @@ import {
   type OperationContext,
 } from "../lifecycle/operation.js";
 import { UndoStack } from "../lifecycle/undo-stack.js";
-import type { GuestConfig } from "../model/guest-config.js";
 import type { Image } from "../model/image.js";
-import type { MachineConfig } from "../model/machine-config.js";
 import type { VmHandles, VmRecord } from "../model/vm.js";
 import type { PluginRegistry } from "../plugins/plugin-registry.js";
 import type { PluginSet } from "../plugins/plugin-set.js";
-import { NatUnavailableError, StartFailedError } from "./operation-errors.js";
+import { awaitGuest } from "./await-guest.js";
+import { StartFailedError } from "./operation-errors.js";
+import { planStart, type StartPlan } from "./plan-start.js";
 import { checkResources } from "./resolve-spec.js";
 import type { OperationSettings } from "./settings.js";
 import type { TearDownVm } from "./tear-down-vm.js";
-
-export interface StartPlan {
-  readonly guest: GuestConfig;
-  readonly machine: MachineConfig;
-}
 
 /**
  * Starts a VM that is not running; the caller holds its lock. Resolves when the guest answers and every plugin has published.
@@ -67,45 +60,6 @@ export interface StartVmDeps {
   readonly settings: OperationSettings;
 }
 
-/** Console lines that a failed boot shows. */
-const consoleLines = 15;
-
-/** Runs the config hooks on the defaults: what the guest and the machine will be. Makes nothing. */
-export async function planStart(
-  deps: Pick<StartVmDeps, "guestKeys" | "network" | "rootDisks">,
-  vm: VmRecord,
-  image: Image,
-  plugins: PluginSet,
-  operation: OperationContext,
-): Promise<StartPlan> {
-  const { guestKeys, network, rootDisks } = deps;
-  const guest = await plugins.guestConfig(
-    guestDefaults({
-      vm,
-      network: network.guestNetwork(vm),
-      authorizedKey: await guestKeys.authorizedKey(),
-      hostKey: await guestKeys.hostKey(vm),
-    }),
-    vm,
-    image,
-    operation,
-  );
-  const machine = await plugins.machineConfig(
-    machineDefaults({
-      vm,
-      rootDrive: rootDisks.drive(vm),
-      nic: network.nic(vm),
-      agent: { socketPath: `${vm.runtime.runDirectory}/agent.sock` },
-    }),
-    vm,
-    image,
-    operation,
-  );
-  if (vm.spec.nat && machine.egress["net0"] !== "open")
-    throw new NatUnavailableError(vm.spec.plugins);
-  return { guest, machine };
-}
-
 export function createStartVm(deps: StartVmDeps): StartVm {
   const { vmStore, handleStore, imageStore, vmmDrivers, network, rootDisks } =
     deps;
@@ -130,34 +84,6 @@ export function createStartVm(deps: StartVmDeps): StartVm {
     // What a plugin says about a cancel is no finding.
     throwIfCancelled(operation.signal, "preflight");
     if (errors.length > 0) throw new PreflightError(vm.name, errors);
-  };
-
-  const waitReady = async (
-    vm: VmRecord,
-    vmm: VmmDriver,
-    handles: VmHandles,
-    operation: OperationContext,
-  ): Promise<void> => {
-    const answered = new AbortController();
-    const signal = AbortSignal.any([operation.signal, answered.signal]);
-    let what = `did not answer within ${String(settings.readyTimeoutMs / 1000)} s; its console says`;
-    const ended = vmm.waitForExit(handles, signal).then(() => {
-      if (signal.aborted) return;
-      what = "ended before it answered; its console says";
-      throw new GuestNotReadyError(vm.name, what, []);
-    });
-    const ready = guestAgent.waitReady(vm, settings.readyTimeoutMs, signal);
-    try {
-      await Promise.race([ready, ended.then(() => ready)]);
-    } catch (error) {
-      if (!(error instanceof GuestNotReadyError)) throw error;
-      const lines = await vmFiles.consoleTail(vm, consoleLines);
-      throw new GuestNotReadyError(vm.name, what, lines, error.cause);
-    } finally {
-      answered.abort();
-      // Both are settled or about to be; neither may become an unhandled rejection.
-      await Promise.allSettled([ended, ready]);
-    }
   };
 
   const launch = (
@@ -251,7 +177,14 @@ export function createStartVm(deps: StartVmDeps): StartVm {
         operation,
         "boot",
         "waiting for the guest's first answer",
-        () => waitReady(vm, vmmDrivers.get(choice.driver), handles, operation),
+        () =>
+          awaitGuest(
+            { guestAgent, vmFiles, readyTimeoutMs: settings.readyTimeoutMs },
+            vm,
+            vmmDrivers.get(choice.driver),
+            handles,
+            operation,
+          ),
       );
       await runStage(operation, "connect", "SSH to the guest", () =>
         guestSsh.connect(vm, operation.signal),
@@ -267,7 +200,10 @@ export function createStartVm(deps: StartVmDeps): StartVm {
       throwIfCancelled(operation.signal, "start");
       return await vmStore.update(vm.id, ({ runtime }) => ({
         state: "running",
-        runtime: { ...runtime, lastStart: operation.timeline.entries() },
+        runtime: {
+          ...settled(runtime),
+          lastStart: operation.timeline.entries(),
+        },
       }));
     } catch (error) {
       // However a step takes an abort, the owner asked for it.
@@ -283,7 +219,7 @@ export function createStartVm(deps: StartVmDeps): StartVm {
       await vmStore.update(vm.id, ({ runtime }) => ({
         state: kept ? "error" : before.state,
         runtime: {
-          ...runtime,
+          ...(kept ? settled(runtime) : runtime),
           lastError: describeError(cause),
           lastStart: operation.timeline.entries(),
         },
@@ -295,6 +231,14 @@ export function createStartVm(deps: StartVmDeps): StartVm {
 
 function withoutError({
   lastError: _gone,
+  ...rest
+}: VmRecord["runtime"]): VmRecord["runtime"] {
+  return rest;
+}
+
+/** A VM that has run, or is kept for its logs, is its owner's and no longer the operation's. */
+function settled({
+  provisional: _done,
   ...rest
 }: VmRecord["runtime"]): VmRecord["runtime"] {
   return rest;

@@ -51,13 +51,17 @@ export function createTearDownVm(deps: {
     const present = vm.runtime.startedPlugins.filter((id) => known.has(id));
     const set = await pluginRegistry.select(present);
     const faults = await set.cleanup(vm, reason, operation);
-    return [
-      ...faults.map((fault) => fault.message),
-      ...gone.map(
-        (id) =>
-          `plugin ${id} is no longer installed, so what it made was not removed`,
-      ),
-    ];
+    const orphaned = gone.map(
+      (id) =>
+        `plugin ${id} is no longer installed, so what it made was not removed`,
+    );
+    for (const line of orphaned) {
+      operation.progress("cleanup", `warning: ${line}`);
+      operation.logger.warn("Plugin of a VM is gone", { line });
+    }
+    // A VM that is deleted must go: nobody could ever delete it otherwise.
+    const missing = reason === "delete" ? [] : orphaned;
+    return [...faults.map((fault) => fault.message), ...missing];
   };
 
   return async (vm, reason, caller) => {

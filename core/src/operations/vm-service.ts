@@ -72,7 +72,7 @@ export class VmService {
   }
 
   create(request: VmRequest, operation: OperationContext): Promise<VmRecord> {
-    return this.#deps.createVm(request, operation);
+    return this.#deps.createVm(request, operation, "kept");
   }
 
   /** Creates and starts. A VM whose first start fails before its VMM ran, or is cancelled, leaves nothing. */
@@ -80,7 +80,7 @@ export class VmService {
     request: VmRequest,
     operation: OperationContext,
   ): Promise<VmRecord> {
-    const vm = await this.create(request, operation);
+    const vm = await this.#deps.createVm(request, operation, "provisional");
     try {
       return await this.start(vm.id, operation);
     } catch (error) {
@@ -157,7 +157,7 @@ export class VmService {
   async #discard(id: VmId, operation: OperationContext): Promise<void> {
     const teardown = forTeardown(operation);
     await this.#locked(id, teardown, async (vm) => {
-      if (vm.state === "created") await this.#deps.deleteVm(vm, teardown);
+      if (vm.runtime.provisional) await this.#deps.deleteVm(vm, teardown);
     }).catch((error: unknown) => {
       operation.logger.error("VM of a failed start could not be removed", {
         vmId: id,

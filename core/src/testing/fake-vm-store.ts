@@ -4,7 +4,7 @@ import {
   type VmPatch,
   type VmStore,
 } from "../contracts/vm-store.js";
-import type { VmId, VmRecord } from "../model/vm.js";
+import { requireLegalMove, type VmId, type VmRecord } from "../model/vm.js";
 import { HostCalls } from "./host-calls.js";
 
 /** A {@link VmStore} in memory. */
@@ -57,6 +57,7 @@ export class FakeVmStore implements VmStore {
         )
       )
         throw new VmNameTakenError(patch.name);
+      requireLegalMove(row.vm, patch.state);
       const updatedAt = new Date().toISOString();
       const vm = { ...row.vm, ...patch, updatedAt };
       this.#rows.set(id, { ...row, vm });

@@ -81,11 +81,20 @@ describe("reconcile", () => {
     });
   });
 
-  it("removes a first start that was not finished", async () => {
-    const { host, id, next } = await succession();
-    await host.vmStore.update(id, () => ({ state: "created" }));
+  it("keeps a VM whose own first start was not finished", async () => {
+    const host = new FakeHost();
+    const plugins = [fakePlugin(host)];
+    const first = fakeDaemon(host, { plugins }).vmService;
+    const { id } = await first.create({}, fakeOperation());
+    host.calls.expect({ at: 12, moment: "kill-after" });
+    void first.start(id, fakeOperation());
+    await host.calls.killed;
+    host.calls.expect();
+    host.loseDaemon();
+    const next = fakeDaemon(host, { plugins }).vmService;
     await next.reconcile(fakeOperation());
-    expect(await next.list()).toEqual([]);
+    expect((await next.get(id)).state).toBe("created");
+    await next.delete(id, fakeOperation());
     expect(host.inventory()).toEqual([]);
   });
 

@@ -167,16 +167,8 @@ describe("a daemon that is killed", () => {
           at === commit && moment === "kill-after" ? 1 : 0,
         );
         if (running.length > 0) expect(host.vmm.launches).toHaveLength(1);
-        else
-          for (const vm of vms) {
-            expect(vm.state).toBe("created");
-            const directories = [
-              fakeThings.directory(vm.id),
-              fakeThings.runDirectory(vm.id),
-            ];
-            for (const thing of host.inventory())
-              expect(directories).toContain(thing);
-          }
+        // What the killed operation alone was making goes with it.
+        else expect(vms).toEqual([]);
         for (const vm of vms) await next.delete(vm.id, fakeOperation());
         expect(host.inventory()).toEqual([]);
       },

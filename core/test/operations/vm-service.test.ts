@@ -374,23 +374,27 @@ describe("delete", () => {
     }
   });
 
-  it("reports a plugin that is no longer installed, and keeps the record", async () => {
+  it("goes although a plugin is no longer installed, and says what that left", async () => {
     const { host, vmService, launch } = bench();
     const { id } = await launch();
     vmService.close();
     const { vmService: later } = fakeDaemon(host);
-    await expect(later.delete(id, fakeOperation())).rejects.toMatchObject({
+    await expect(later.stop(id, {}, fakeOperation())).rejects.toMatchObject({
       details: [
         expect.stringContaining("fake is no longer installed") as string,
       ],
     });
     expect((await later.get(id)).state).toBe("error");
-    expect(host.inventory()).toContain(fakeThings.ofPlugin("fake", id));
-    const { vmService: again } = fakeDaemon(host, {
-      plugins: [fakePlugin(host)],
-    });
-    await again.delete(id, fakeOperation());
-    expect(host.inventory()).toEqual([]);
+    const operation = fakeOperation();
+    await later.delete(id, operation);
+    expect(operation.logger.entries).toContainEqual(
+      expect.objectContaining({
+        level: "warn",
+        message: "Plugin of a VM is gone",
+      }),
+    );
+    expect(await later.list()).toEqual([]);
+    expect(host.inventory()).toEqual([fakeThings.ofPlugin("fake", id)]);
   });
 });
 

@@ -56,9 +56,15 @@ export async function streamOperation(
     operation.logger.info("Operation done", { what, durationMs: elapsedMs });
     send({ type: "result", value, elapsedMs });
   } catch (error) {
-    const level =
-      isBangerError(error) && error.kind !== "failed" ? "info" : "error";
-    operation.logger[level]("Operation failed", { what, error });
+    // A refusal is the user's business and needs no stack.
+    if (isBangerError(error) && error.kind !== "failed") {
+      const { code, message } = error;
+      operation.logger.info("Operation refused", {
+        what,
+        code,
+        reason: message,
+      });
+    } else operation.logger.error("Operation failed", { what, error });
     send({ type: "error", error: toWire(reportError(error, operation.id)) });
   } finally {
     ended();

@@ -30,7 +30,7 @@ export async function writeAtomically(
 }
 
 /** Makes a rename or a removal in a directory durable. */
-export async function syncDirectory(directory: string): Promise<void> {
+async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, "r");
   try {
     await handle.sync();

@@ -1,7 +1,7 @@
 import { BangerError, type BangerErrorOptions } from "@banger/core";
 
 /** The agent was asked and no usable answer came. */
-export abstract class AgentError extends BangerError {
+abstract class AgentError extends BangerError {
   constructor(what: string, options: BangerErrorOptions = {}) {
     super(`guest agent: ${what}`, {
       hint: "Look at the guest's console: banger vm logs",

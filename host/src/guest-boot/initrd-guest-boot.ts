@@ -16,7 +16,7 @@ import {
 } from "@banger/core";
 import { guestEntries, GuestPathError } from "./guest-tree.js";
 
-export class GuestConfigTooLargeError extends BangerError {
+class GuestConfigTooLargeError extends BangerError {
   override readonly code = "ERR_GUEST_CONFIG_TOO_LARGE";
   override readonly kind = "usage";
   constructor(vmName: string, sizeBytes: number, memoryMiB: number) {

@@ -22,7 +22,7 @@ import { buildInitramfs } from "./initramfs.js";
 import { readList, type Recipe } from "./recipe.js";
 import { RootNamespace } from "./root-namespace.js";
 
-export class ImageBuildError extends BangerError {
+class ImageBuildError extends BangerError {
   override readonly code = "ERR_IMAGE_BUILD";
   constructor(name: string, problem: string, cause?: unknown) {
     super(`the image ${name} could not be built: ${problem}`, {

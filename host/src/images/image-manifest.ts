@@ -4,7 +4,7 @@ import type { Image } from "@banger/core";
 import { z } from "zod";
 
 /** `manifest.json` of an image directory; the files' names are fixed. */
-export const imageManifestSchema = z.strictObject({
+const imageManifestSchema = z.strictObject({
   version: z.literal(1),
   id: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,80}$/),
   name: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),

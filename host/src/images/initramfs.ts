@@ -3,7 +3,7 @@ import { BangerError, newcEntry, newcTrailer } from "@banger/core";
 import { isStaticProgram } from "./elf.js";
 import { initramfsDirectory, readList } from "./recipe.js";
 
-export class BusyboxNotStaticError extends BangerError {
+class BusyboxNotStaticError extends BangerError {
   override readonly code = "ERR_BUSYBOX_NOT_STATIC";
   override readonly kind = "unavailable";
   constructor(path: string) {

@@ -10,7 +10,7 @@ import {
 } from "./openssh-key.js";
 
 /** A key file that cannot be used as it is. */
-export class KeyFileError extends BangerError {
+class KeyFileError extends BangerError {
   override readonly code = "ERR_KEY_FILE";
   constructor(path: string, what: string, hint: string, cause?: unknown) {
     super(`the SSH key ${path} ${what}`, { hint, cause });

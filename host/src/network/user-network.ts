@@ -9,7 +9,7 @@ import {
   type VmRecord,
 } from "@banger/core";
 
-export class AddressBusyError extends BangerError {
+class AddressBusyError extends BangerError {
   override readonly code = "ERR_ADDRESS_BUSY";
   override readonly kind = "conflict";
   constructor(host: string, port: number, cause: unknown) {

@@ -1,7 +1,7 @@
 import { BangerError, type CommandRunner, type HostFacts } from "@banger/core";
 
 /** A program of the host that banger calls. */
-export interface Requirement {
+interface Requirement {
   readonly program: string;
   /** Debian's package that has it */
   readonly packageName: string;
@@ -56,7 +56,7 @@ export interface RequirementReport {
   readonly install: readonly string[];
 }
 
-export class HostPackagesMissingError extends BangerError {
+class HostPackagesMissingError extends BangerError {
   override readonly code = "ERR_HOST_PACKAGES_MISSING";
   override readonly kind = "unavailable";
   readonly #missing: readonly Requirement[];

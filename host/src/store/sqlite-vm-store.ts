@@ -1,4 +1,5 @@
 import {
+  requireLegalMove,
   VmGoneError,
   VmNameTakenError,
   type Logger,
@@ -18,7 +19,7 @@ import {
 } from "./vm-row.js";
 
 /** Address numbers that can be leased at the same time; the table's check says the same. */
-export const mostLeases = 60_000;
+const mostLeases = 60_000;
 
 const columns =
   "id, name, lease, image_id, state, created_at, updated_at, spec, runtime, workspace";
@@ -135,6 +136,7 @@ export class SqliteVmStore implements VmStore {
       createdAt: before.createdAt,
       updatedAt: new Date().toISOString(),
     };
+    requireLegalMove(before, after.state);
     const owner = this.#nameOwner.get(after.name);
     if (owner && owner.id !== id) throw new VmNameTakenError(after.name);
     this.#updateRow.run(renderVmRow(after));

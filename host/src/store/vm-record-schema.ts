@@ -45,6 +45,7 @@ export const vmRuntimeSchema = z.looseObject({
   teardown: z.record(z.string(), json),
   lastError: z.string().exactOptional(),
   lastStart: z.array(timelineEntry).exactOptional(),
+  provisional: z.literal(true).exactOptional(),
 }) satisfies z.ZodType<VmRuntime>;
 
 export const vmWorkspaceSchema = z.looseObject({

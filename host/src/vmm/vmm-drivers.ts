@@ -11,7 +11,7 @@ import {
 import type { KvmProbe } from "./kvm-probe.js";
 import { KvmUnusableError } from "./vmm-errors.js";
 
-export class VmmDriverNotFoundError extends BangerError {
+class VmmDriverNotFoundError extends BangerError {
   override readonly code = "ERR_VMM_DRIVER_NOT_FOUND";
   override readonly kind = "not-found";
   constructor(id: string, known: readonly string[]) {

@@ -165,8 +165,13 @@ describe("update", () => {
       }),
     ).rejects.toThrow("no");
     await expect(
-      fixture.store.update(vmId(1), () => ({ state: "paused" as "running" })),
-    ).rejects.toThrow("state");
+      fixture.store.update(vmId(1), () => ({ state: "stopped" })),
+    ).rejects.toThrow("cannot go from created to stopped");
+    await expect(
+      fixture.store.update(vmId(1), ({ spec }) => ({
+        spec: { ...spec, vcpus: 0.5 },
+      })),
+    ).rejects.toThrow("spec");
     expect(await fixture.store.find(vmId(1))).toEqual(before);
   });
 
@@ -227,7 +232,7 @@ describe("a row that does not fit", () => {
     fixture.database.exec(
       `UPDATE vms SET spec = json_set(spec, '$.gpu', 'a100'), runtime = json_set(runtime, '$.ssh.user', 'ann')`,
     );
-    await fixture.store.update(vmId(1), () => ({ state: "stopped" }));
+    await fixture.store.update(vmId(1), () => ({ state: "running" }));
     const kept = fixture.database
       .prepare(
         "SELECT spec ->> 'gpu' AS gpu, runtime ->> '$.ssh.user' AS user FROM vms",
