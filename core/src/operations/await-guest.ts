@@ -4,8 +4,8 @@ import type { VmmDriver } from "../contracts/vmm.js";
 import type { OperationContext } from "../lifecycle/operation.js";
 import type { VmHandles, VmRecord } from "../model/vm.js";
 
-/** Console lines that a failed boot shows. */
-const consoleLines = 15;
+/** Console lines that a failed boot shows: a kernel panic says why some thirty lines before its end. */
+const consoleLines = 40;
 
 /**
  * Waits for the guest's first answer, or for the end of its VMM.
