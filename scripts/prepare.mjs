@@ -3,6 +3,7 @@
 //
 //   node scripts/prepare.mjs            all of it
 //   node scripts/prepare.mjs --install  without the build
+//   … --yes                             may install the Debian packages that compiling takes
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -28,6 +29,7 @@ const root = resolve(dirname(self), "..");
 const modules = join(root, "node_modules");
 const records = join(modules, ".banger");
 const installOnly = process.argv.includes("--install");
+const agreed = process.argv.includes("--yes");
 const abi = `node-v${process.versions.modules}-${process.platform}${libc()}-${process.arch}`;
 const addon = join(modules, "better-sqlite3/build/Release/better_sqlite3.node");
 const COMPILE_TOOLS = ["python3", "make", "g++"];
@@ -179,17 +181,30 @@ async function ensureAddon() {
     recursive: true,
     force: true,
   });
-  const failure = await npm(["rebuild", "better-sqlite3"], { held: true }).then(
-    () => undefined,
-    (error) => error,
-  );
-  if (!addonWorks()) {
-    if (missing.length > 0) {
+  let failure = await rebuildAddon();
+  if (!addonWorks() && missing.length > 0) {
+    const apt = ["apt-get", "install", "-y", "--no-install-recommends"];
+    const install = [...apt, ...COMPILE_TOOLS];
+    if (process.getuid() !== 0) install.unshift("sudo");
+    if (!agreed) {
       throw new Error(
         `the SQLite addon can be neither downloaded nor compiled here: missing ${missing.join(", ")}.\n` +
-          `On Debian: apt-get install ${COMPILE_TOOLS.join(" ")}\nThen run the same command again.`,
+          `Run: ${install.join(" ")}\nThen the same command again, or let it install them: add --yes.`,
       );
     }
+    say(`installing ${COMPILE_TOOLS.join(", ")} to compile the SQLite addon`);
+    const update = [
+      ...install.slice(0, install.indexOf("apt-get") + 1),
+      "update",
+    ];
+    await run(update[0], update.slice(1), { held: true });
+    await run(install[0], install.slice(1), { held: true });
+    say(
+      "compiling the SQLite addon, about two minutes and only the first time",
+    );
+    failure = await rebuildAddon();
+  }
+  if (!addonWorks()) {
     throw (
       failure ??
       new Error(
@@ -198,6 +213,16 @@ async function ensureAddon() {
     );
   }
   keepAddon(cache, kept);
+}
+
+/** Downloads or compiles. @returns the error, or undefined */
+async function rebuildAddon() {
+  try {
+    await npm(["rebuild", "better-sqlite3"], { held: true });
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 function addonWorks() {

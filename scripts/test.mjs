@@ -42,7 +42,7 @@ const STEPS = [
   {
     id: "install",
     title: "Install",
-    commands: [node("prepare.mjs", "--install")],
+    commands: [node("prepare.mjs", "--install", "--yes")],
     required: true,
   },
   {
@@ -56,7 +56,7 @@ const STEPS = [
   {
     id: "build",
     title: "Types and build",
-    commands: [tool("typescript/bin/tsc", "-b"), node("prepare.mjs")],
+    commands: [tool("typescript/bin/tsc", "-b"), node("prepare.mjs", "--yes")],
   },
   {
     id: "architecture",
