@@ -41,8 +41,12 @@ async function run(): Promise<void> {
   };
   const root = compose({ paths, config, logger, enabledPlugins, packageRoots });
   const { pluginRegistry } = root.cradle;
-  // An enabled plugin that does not load is said now, and not by the first VM.
-  await pluginRegistry.select(enabledPlugins.ids);
+  // A name that nobody has is the owner's mistake, said at once. One that does not load must not keep running VMs from their owner:
+  // new VMs say so, and so does doctor.
+  pluginRegistry.order(enabledPlugins.ids);
+  const { failures } = await pluginRegistry.selectLoadable(enabledPlugins.ids);
+  for (const failure of failures)
+    logger.error("Plugin cannot be used", { ...failure });
 
   const stop = new AbortController();
   const stopped = new Promise<void>((resolve) => {
@@ -57,7 +61,12 @@ async function run(): Promise<void> {
     logger,
     enabledPlugins,
     describeConfig: () =>
-      describePluginSections(config, pluginRegistry, packageRoots),
+      describePluginSections(
+        config,
+        pluginRegistry,
+        enabledPlugins.ids,
+        packageRoots,
+      ),
     savePluginEnabled: async (id, enabled) => {
       await setPluginEnabled({ file: paths.configFile, id, enabled });
     },

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   beginOperation,
   PluginOrderError,
@@ -41,6 +42,9 @@ export interface DaemonOptions {
 /** Longest wait for operations to clean up when the daemon ends, ms. */
 const endLimitMs = 60_000;
 
+/** How long the daemon's first answer waits for all VMs to be looked at, ms. */
+const reconcileWaitMs = 5_000;
+
 /** The running daemon: API, reconciled VMs, reaper. */
 export class Daemon {
   readonly #options: DaemonOptions;
@@ -81,9 +85,14 @@ export class Daemon {
     const { imageStore } = root.cradle;
     if (imageStore instanceof DirectoryImageStore)
       await imageStore.removeStaging();
-    await this.#vmService.reconcile(
+    const reconciled = this.#vmService.reconcile(
       beginOperation({ logger, signal: new AbortController().signal }),
     );
+    // One guest that hangs must not keep everybody from the daemon; its lock is held until it is settled.
+    await Promise.race([
+      reconciled,
+      sleep(reconcileWaitMs, undefined, { ref: false }),
+    ]);
     for (const vm of await this.#vmService.list())
       await this.#reaper.consider(vm.id);
     this.#logLimiter.start();
@@ -149,10 +158,25 @@ export class Daemon {
       ...{ requirements, kvmProbe, imageStore, vmStore, vmFiles, hostFacts },
       defaultImage: config.values.vmDefaults.image,
     });
-    const plugins = await pluginRegistry.select(enabledPlugins.ids);
+    const { set, failures } = await pluginRegistry.selectLoadable(
+      enabledPlugins.ids,
+    );
+    const broken = failures.map(({ id, message }) => ({
+      section: id,
+      checks: [
+        {
+          id: `${id}.load`,
+          title: "the plugin itself",
+          status: "fail" as const,
+          detail: message,
+          fix: `banger plugin disable ${id}`,
+        },
+      ],
+    }));
     return [
       { section: "host", checks: host },
-      ...(await plugins.doctor(operation)),
+      ...(await set.doctor(operation)),
+      ...broken,
     ];
   }
 
@@ -168,8 +192,9 @@ export class Daemon {
         hint: `Disable ${needing} first: banger plugin disable ${needing}`,
       });
     }
-    // Loading them shows whether they work together, before anything is written.
-    await pluginRegistry.select(wanted);
+    // Loading them shows whether they work together, before anything is written; one that is broken can always go.
+    if (enabled) await pluginRegistry.select(wanted);
+    else pluginRegistry.order(wanted);
     await savePluginEnabled(id, enabled);
     enabledPlugins.replace(wanted);
   }

@@ -20,6 +20,7 @@ export class EphemeralReaper {
   readonly #logger: Logger;
   readonly #sessionsOf: (vmId: VmId) => number;
   readonly #timers = new Map<VmId, NodeJS.Timeout>();
+  #closed = false;
 
   constructor(options: {
     vmService: VmService;
@@ -34,13 +35,15 @@ export class EphemeralReaper {
   /** A VM was started or adopted, or one of its sessions ended. */
   async consider(vmId: VmId): Promise<void> {
     const vm = await this.#find(vmId);
-    if (!vm?.spec.ephemeral || vm.state === "error") return;
+    if (!vm?.spec.ephemeral || vm.state === "error" || this.#closed) return;
     clearTimeout(this.#timers.get(vmId));
     const timer = setTimeout(() => void this.#reap(vmId), graceMs);
     this.#timers.set(vmId, timer);
   }
 
+  /** For the daemon's end: the next one begins to count anew. */
   close(): void {
+    this.#closed = true;
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
   }

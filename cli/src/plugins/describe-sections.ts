@@ -6,18 +6,19 @@ import {
 } from "@banger/host";
 import { importPlugin, type PackageRoots } from "./installed-plugins.js";
 
-/** Every setting: banger's own and those of all installed plugins, enabled or not. */
+/** Every setting: banger's own and those of the enabled plugins; the code of others is not run. */
 export async function describePluginSections(
   config: LoadedConfig,
   registry: PluginRegistry,
+  enabled: readonly string[],
   packageRoots: PackageRoots,
 ): Promise<readonly ConfigRow[]> {
   const sections = await Promise.all(
     registry.installed.map(async (installed) => {
-      const { configKey } = installed.manifest;
-      const schema =
-        configKey && (await importPlugin(installed, packageRoots)).config;
-      return configKey && schema ? [{ configKey, schema }] : [];
+      const { id, configKey } = installed.manifest;
+      if (configKey === undefined || !enabled.includes(id)) return [];
+      const { config: schema } = await importPlugin(installed, packageRoots);
+      return [{ configKey, schema }];
     }),
   );
   return describeConfig(config, sections.flat());

@@ -51,6 +51,9 @@ export function guestDefaults(input: {
 /** Name of the guest agent's port, as qemu-guest-agent looks for it. */
 export const agentChannel = "org.qemu.guest_agent.0";
 
+/** Id of the interface that every guest has. */
+export const firstNic = "net0";
+
 /** The machine before any plugin. Pure. */
 export function machineDefaults(input: {
   vm: VmRecord;
@@ -63,7 +66,7 @@ export function machineDefaults(input: {
     vcpus: vm.spec.vcpus,
     memoryMiB: vm.spec.memoryMiB,
     drives: { root: rootDrive },
-    nics: { net0: nic },
+    nics: { [firstNic]: nic },
     egress: {},
     kernelArgs: {},
     channels: { [agentChannel]: agent },

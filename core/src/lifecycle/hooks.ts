@@ -17,7 +17,7 @@ import type { Progress } from "./operation.js";
 export interface HookContext {
   /** aborts when the operation is cancelled or the hook's time limit has passed */
   readonly signal: AbortSignal;
-  /** carries plugin, VM and operation */
+  /** carries plugin and operation, and the VM where there is one */
   readonly logger: Logger;
 }
 
@@ -38,6 +38,7 @@ export interface VmContext extends HookContext {
 export interface PreflightContext extends HookContext {
   readonly vm: VmRecord;
   readonly image: Image;
+  readonly progress: Progress;
   /** Adds a reason against the start, or a warning. */
   readonly report: (finding: Finding) => void;
 }
@@ -64,6 +65,7 @@ export interface ConfigChangeContext extends HookContext {
   /** is the guest running? */
   readonly live: boolean;
   readonly progress: Progress;
+  readonly teardown: Teardown;
 }
 
 export interface DoctorContext extends HookContext {

@@ -77,10 +77,12 @@ export interface VmRuntime {
   readonly cowLoop?: string;
   readonly dmName?: string;
   readonly dmDevice?: string;
-  /** plugins of the last start: cleanup uses this set, whatever is enabled now */
+  /** plugins of the last start: cleanup uses this set, whatever is enabled now, also when a stopped VM is deleted */
   readonly startedPlugins: readonly string[];
-  /** durable JSON of each plugin, by plugin id */
+  /** durable JSON of each plugin, by plugin id; kept until the VM is deleted */
   readonly teardown: Readonly<Record<string, Json>>;
+  /** a start began to make things on the host, and no cleanup has removed all of them yet */
+  readonly prepared?: true;
   /** one line: why the last start or stop failed */
   readonly lastError?: string;
   /** made by an operation that starts it at once and has not succeeded yet: without that operation there is no VM */

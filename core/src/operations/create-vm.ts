@@ -2,6 +2,7 @@ import { randomBytes, randomInt } from "node:crypto";
 import type { HostFacts } from "../contracts/host-facts.js";
 import type { ImageStore } from "../contracts/image-store.js";
 import type { Network } from "../contracts/network.js";
+import type { RootDisks } from "../contracts/root-disks.js";
 import type { VmFiles } from "../contracts/vm-files.js";
 import { VmNameTakenError, type VmStore } from "../contracts/vm-store.js";
 import { isBangerError } from "../errors.js";
@@ -9,6 +10,7 @@ import { runStage, type OperationContext } from "../lifecycle/operation.js";
 import { generateVmName, parseVmName } from "../model/vm-name.js";
 import { isVmId, type VmId, type VmRecord } from "../model/vm.js";
 import type { PluginRegistry } from "../plugins/plugin-registry.js";
+import { planMachine } from "./plan-start.js";
 import { resolveSpec, type VmRequest } from "./resolve-spec.js";
 import type { OperationSettings } from "./settings.js";
 
@@ -28,6 +30,7 @@ export function createCreateVm(deps: {
   vmFiles: VmFiles;
   imageStore: ImageStore;
   network: Network;
+  rootDisks: RootDisks;
   hostFacts: HostFacts;
   pluginRegistry: PluginRegistry;
   settings: OperationSettings;
@@ -37,20 +40,21 @@ export function createCreateVm(deps: {
     vmFiles,
     imageStore,
     network,
+    rootDisks,
     hostFacts,
     pluginRegistry,
     settings,
   } = deps;
 
-  const insert = (
+  const draft = (
     name: string,
     spec: VmRecord["spec"],
     imageId: string,
     fate: "kept" | "provisional",
-  ): Promise<VmRecord> => {
+  ): ((lease: number) => VmRecord) => {
     const id = newVmId();
     const now = new Date().toISOString();
-    return vmStore.insert(name, (lease) => ({
+    return (lease) => ({
       id,
       name,
       imageId,
@@ -67,7 +71,7 @@ export function createCreateVm(deps: {
         teardown: {},
         ...(fate === "provisional" ? { provisional: true } : {}),
       },
-    }));
+    });
   };
 
   return async (request, operation, fate) => {
@@ -91,15 +95,15 @@ export function createCreateVm(deps: {
       `image ${spec.image}`,
       () => imageStore.ensure(spec.image, operation),
     );
+    // Whatever the plugins say against the machine is said before there is a VM; the lease does not matter for that.
+    const set = await pluginRegistry.select(plugins);
+    const planned = draft(given ?? "draft", spec, image.id, fate)(1);
+    await planMachine({ network, rootDisks }, planned, image, set, operation);
     return runStage(operation, "reserve", "name and address", async () => {
       for (let attempt = 1; ; attempt++) {
         try {
-          return await insert(
-            given ?? generateVmName(randomInt),
-            spec,
-            image.id,
-            fate,
-          );
+          const name = given ?? generateVmName(randomInt);
+          return await vmStore.insert(name, draft(name, spec, image.id, fate));
         } catch (error) {
           // A generated name may be taken; with 3,900 of them twenty tries do, even among a thousand VMs.
           const again =

@@ -1,7 +1,11 @@
 import type { GuestKeys } from "../contracts/guest-keys.js";
 import type { Network } from "../contracts/network.js";
 import type { RootDisks } from "../contracts/root-disks.js";
-import { guestDefaults, machineDefaults } from "../lifecycle/guest-defaults.js";
+import {
+  firstNic,
+  guestDefaults,
+  machineDefaults,
+} from "../lifecycle/guest-defaults.js";
 import type { OperationContext } from "../lifecycle/operation.js";
 import type { GuestConfig } from "../model/guest-config.js";
 import type { Image } from "../model/image.js";
@@ -28,7 +32,7 @@ export async function planStart(
   plugins: PluginSet,
   operation: OperationContext,
 ): Promise<StartPlan> {
-  const { guestKeys, network, rootDisks } = deps;
+  const { guestKeys, network } = deps;
   const guest = await plugins.guestConfig(
     guestDefaults({
       vm,
@@ -40,6 +44,24 @@ export async function planStart(
     image,
     operation,
   );
+  return {
+    guest,
+    machine: await planMachine(deps, vm, image, plugins, operation),
+  };
+}
+
+/**
+ * The virtual hardware that a VM's plugins agree on. Makes nothing.
+ * @throws NatUnavailableError when the VM wants NAT and no plugin opens the way out
+ */
+export async function planMachine(
+  deps: { readonly network: Network; readonly rootDisks: RootDisks },
+  vm: VmRecord,
+  image: Image,
+  plugins: PluginSet,
+  operation: OperationContext,
+): Promise<MachineConfig> {
+  const { network, rootDisks } = deps;
   const machine = await plugins.machineConfig(
     machineDefaults({
       vm,
@@ -51,7 +73,8 @@ export async function planStart(
     image,
     operation,
   );
-  if (vm.spec.nat && machine.egress["net0"] !== "open")
+  if (vm.spec.nat && machine.egress[firstNic] !== "open") {
     throw new NatUnavailableError(vm.spec.plugins);
-  return { guest, machine };
+  }
+  return machine;
 }

@@ -15,7 +15,7 @@ import type { TearDownVm } from "./tear-down-vm.js";
 
 /**
  * Makes one record and the host agree, when a daemon begins: a live VM is adopted and published again, the remains of a dead or
- * half-started one are removed. Never throws; what went wrong is in the record. The caller holds the VM's lock.
+ * half-started one are removed. What goes wrong is in the record. The caller holds the VM's lock.
  * @returns the VMM process of an adopted VM
  */
 export type ReconcileVm = (
@@ -36,12 +36,10 @@ export function createReconcileVm(deps: {
   const { vmStore, handleStore, imageStore, vmmDrivers, vmFiles } = deps;
   const { guestSsh, pluginRegistry, tearDownVm } = deps;
 
-  const adopt = async (
+  const publish = async (
     vm: VmRecord,
-    handles: VmHandles,
     operation: OperationContext,
   ): Promise<void> => {
-    await handleStore.write(vm, handles);
     const image = await imageStore.find(vm.imageId);
     if (!image) throw new ImageNotFoundError(vm.imageId, []);
     const plugins = await pluginRegistry.select(vm.runtime.startedPlugins);
@@ -51,6 +49,36 @@ export function createReconcileVm(deps: {
       (command, signal) => guestSsh.exec(vm, command, signal),
       operation,
     );
+  };
+
+  /** A live VM stays its owner's, whatever cannot be published: the record says what is wrong, and the guest runs on. */
+  const adopt = async (
+    vm: VmRecord,
+    handles: VmHandles,
+    operation: OperationContext,
+  ): Promise<void> => {
+    try {
+      await handleStore.write(vm, handles);
+      await publish(vm, operation);
+      operation.logger.info("VM adopted", { vmId: vm.id, pid: handles.pid });
+    } catch (error) {
+      operation.logger.error("VM runs but is not wholly adopted", {
+        vmId: vm.id,
+        error,
+      });
+      await note(vm, `not wholly adopted: ${describeError(error)}`, {});
+    }
+  };
+
+  const note = async (
+    vm: VmRecord,
+    lastError: string,
+    change: Partial<Pick<VmRecord, "state">>,
+  ): Promise<void> => {
+    await vmStore.update(vm.id, ({ runtime }) => ({
+      ...change,
+      runtime: { ...runtime, lastError },
+    }));
   };
 
   const settle = async (
@@ -64,13 +92,16 @@ export function createReconcileVm(deps: {
         : await vmmDrivers.get(driver).find(vm, await handleStore.read(vm));
     if (vm.state === "running" && handles) {
       await adopt(vm, handles, operation);
-      operation.logger.info("VM adopted", { vmId: vm.id, pid: handles.pid });
       return handles;
     }
     const unfinished = vm.runtime.provisional === true;
     const hasRemains =
-      vm.state === "running" || handles || vm.runtime.startedPlugins.length > 0;
-    if (!hasRemains && !unfinished) return undefined;
+      vm.state === "running" || handles || vm.runtime.prepared === true;
+    if (!hasRemains && !unfinished) {
+      // A start may have made it before it said so.
+      await vmFiles.removeRun(vm);
+      return undefined;
+    }
     const leftovers = await tearDownVm(
       vm,
       unfinished ? "delete" : "stop",
@@ -105,10 +136,7 @@ export function createReconcileVm(deps: {
         vmId: vm.id,
         error,
       });
-      await vmStore.update(vm.id, ({ runtime }) => ({
-        state: "error",
-        runtime: { ...runtime, lastError: describeError(error) },
-      }));
+      await note(vm, describeError(error), { state: "error" });
       return undefined;
     }
   };

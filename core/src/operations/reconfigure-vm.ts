@@ -1,4 +1,7 @@
 import type { HostFacts } from "../contracts/host-facts.js";
+import type { ImageStore } from "../contracts/image-store.js";
+import type { Network } from "../contracts/network.js";
+import type { RootDisks } from "../contracts/root-disks.js";
 import type { VmStore } from "../contracts/vm-store.js";
 import { InvalidValueError } from "../errors.js";
 import { runStage, type OperationContext } from "../lifecycle/operation.js";
@@ -6,6 +9,7 @@ import { formatSize } from "../model/size.js";
 import type { VmRecord, VmSpec } from "../model/vm.js";
 import type { PluginRegistry } from "../plugins/plugin-registry.js";
 import { VmStateError } from "./operation-errors.js";
+import { planMachine } from "./plan-start.js";
 import { checkResources } from "./resolve-spec.js";
 
 export type SpecChange = Partial<
@@ -25,10 +29,14 @@ export type ReconfigureVm = (
 
 export function createReconfigureVm(deps: {
   vmStore: VmStore;
+  imageStore: ImageStore;
+  network: Network;
+  rootDisks: RootDisks;
   hostFacts: HostFacts;
   pluginRegistry: PluginRegistry;
 }): ReconfigureVm {
-  const { vmStore, hostFacts, pluginRegistry } = deps;
+  const { vmStore, imageStore, network, rootDisks } = deps;
+  const { hostFacts, pluginRegistry } = deps;
   return async (vm, change, operation) => {
     const after: VmRecord = { ...vm, spec: { ...vm.spec, ...change } };
     checkResources(after.spec, hostFacts);
@@ -52,10 +60,24 @@ export function createReconfigureVm(deps: {
         },
       );
     }
-    await runStage(operation, "configure", "asking every plugin", async () => {
+    return runStage(operation, "configure", "asking every plugin", async () => {
       const plugins = await pluginRegistry.select(vm.spec.plugins);
-      await plugins.configChange(vm, after, live, operation);
+      const image = await imageStore.find(vm.imageId);
+      if (image)
+        await planMachine(
+          { network, rootDisks },
+          after,
+          image,
+          plugins,
+          operation,
+        );
+      const takeBack = await plugins.configChange(vm, after, live, operation);
+      try {
+        return await vmStore.update(vm.id, () => ({ spec: after.spec }));
+      } catch (error) {
+        await takeBack();
+        throw error;
+      }
     });
-    return vmStore.update(vm.id, () => ({ spec: after.spec }));
   };
 }

@@ -154,6 +154,7 @@ export function createStartVm(deps: StartVmDeps): StartVm {
           driver: choice.driver,
           accel: choice.accel,
           startedPlugins: plugins.ids,
+          prepared: true,
         },
       }));
       undo.push("host", async () => {

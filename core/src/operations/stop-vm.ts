@@ -64,7 +64,7 @@ export function createStopVm(deps: {
     const { driver } = vm.runtime;
     const vmm = driver === undefined ? undefined : vmmDrivers.get(driver);
     const handles = await vmm?.find(vm, await handleStore.read(vm));
-    if (vmm && handles && !force && vm.state === "running") {
+    if (vmm && handles && !force) {
       await runStage(
         forTeardown(operation),
         "power-off",

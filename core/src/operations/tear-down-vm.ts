@@ -44,24 +44,21 @@ export function createTearDownVm(deps: {
     reason: "stop" | "delete",
     operation: OperationContext,
   ): Promise<readonly string[]> => {
-    const known = new Set(
-      pluginRegistry.installed.map(({ manifest }) => manifest.id),
+    const { set, failures } = await pluginRegistry.selectLoadable(
+      vm.runtime.startedPlugins,
     );
-    const gone = vm.runtime.startedPlugins.filter((id) => !known.has(id));
-    const present = vm.runtime.startedPlugins.filter((id) => known.has(id));
-    const set = await pluginRegistry.select(present);
     const faults = await set.cleanup(vm, reason, operation);
-    const orphaned = gone.map(
-      (id) =>
-        `plugin ${id} is no longer installed, so what it made was not removed`,
+    const unclean = failures.map(
+      ({ id, message }) =>
+        `plugin ${id} cannot clean up, so what it made is not removed: ${message}`,
     );
-    for (const line of orphaned) {
+    for (const line of unclean) {
       operation.progress("cleanup", `warning: ${line}`);
-      operation.logger.warn("Plugin of a VM is gone", { line });
+      operation.logger.warn("Plugin of a VM cannot clean up", { line });
     }
     // A VM that is deleted must go: nobody could ever delete it otherwise.
-    const missing = reason === "delete" ? [] : orphaned;
-    return [...faults.map((fault) => fault.message), ...missing];
+    const counted = reason === "delete" ? [] : unclean;
+    return [...faults.map(({ message }) => message), ...counted];
   };
 
   return async (vm, reason, caller) => {
@@ -85,9 +82,10 @@ export function createTearDownVm(deps: {
     steps.push("SSH connection", () => guestSsh.disconnect(vm));
     leftovers.push(...(await steps.unwind()));
     if (leftovers.length === 0) {
-      await vmStore.update(vm.id, ({ runtime }) => ({
-        runtime: { ...runtime, startedPlugins: [], teardown: {} },
-      }));
+      await vmStore.update(
+        vm.id,
+        ({ runtime: { prepared: _removed, ...rest } }) => ({ runtime: rest }),
+      );
     }
     return leftovers;
   };

@@ -137,13 +137,18 @@ export class VmService {
     );
   }
 
-  /** Once, when the daemon begins. */
+  /** Once, when the daemon begins. Never rejects: what goes wrong with one VM is logged and touches no other. */
   async reconcile(operation: OperationContext): Promise<void> {
     await Promise.all(
       (await this.list()).map((vm) =>
         this.#locked(vm.id, operation, async (current) => {
           const handles = await this.#deps.reconcileVm(current, operation);
           if (handles) this.#watchProcess(current, handles, operation);
+        }).catch((error: unknown) => {
+          operation.logger.error("VM could not be reconciled", {
+            vmId: vm.id,
+            error,
+          });
         }),
       ),
     );

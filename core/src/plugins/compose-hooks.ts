@@ -11,11 +11,13 @@ import type { Plugin } from "./define-plugin.js";
 
 export class PluginLoadError extends BangerError {
   override readonly code = "ERR_PLUGIN_LOAD";
+  readonly plugin: string;
   constructor(plugin: string, problem: string, cause?: unknown) {
     super(`plugin ${plugin} cannot be loaded: ${problem}`, {
       hint: `Leave it out: banger plugin disable ${plugin}`,
       cause,
     });
+    this.plugin = plugin;
   }
 }
 
@@ -35,6 +37,7 @@ export function composeHooks(
   installed: readonly string[],
 ): Hooks {
   const hooks = createHooks();
+  const wishes: Wish[] = [];
   let applying = "";
   let taps = 0;
   for (const name of Object.keys(hooks) as HookName[]) {
@@ -61,14 +64,27 @@ export function composeHooks(
           name === "cleanup"
             ? -(tap.stage ?? 0) - ++taps / 1000
             : (tap.stage ?? 0);
-        return { ...tap, type: "promise", fn, stage };
+        // tapable would run a tap first of all whose `before` is not there yet: the wish is granted when all are there.
+        const { before = [], ...rest } = tap;
+        const placed: FullTap = { ...rest, type: "promise", fn, stage };
+        for (const target of [before].flat())
+          wishes.push({ hook: name, tap: placed, plugin, before: target });
+        return placed;
       },
     });
   }
   for (const { plugin, services } of plugins) {
     applying = plugin.id;
     try {
-      plugin.apply(hooks, services);
+      // TypeScript lets an async function pass for one that returns nothing.
+      const returned = plugin.apply(hooks, services);
+      if (returned instanceof Promise) {
+        returned.catch(() => undefined);
+        throw new PluginLoadError(
+          plugin.id,
+          "its apply() is async; all taps must be there when it returns",
+        );
+      }
     } catch (error) {
       if (
         error instanceof PluginLoadError ||
@@ -78,27 +94,38 @@ export function composeHooks(
       throw new PluginLoadError(plugin.id, "its apply() failed", error);
     }
   }
-  checkBefore(hooks, installed);
+  for (const wish of wishes) grant(wish, hooks, installed);
   return hooks;
 }
 
-/** tapable ignores a `before` that names nobody. */
-function checkBefore(hooks: Hooks, installed: readonly string[]): void {
-  for (const [hook, { taps }] of Object.entries(hooks) as [
-    string,
-    { taps: FullTap[] },
-  ][]) {
-    const names = new Set([...taps.map((tap) => tap.name), ...installed]);
-    for (const tap of taps) {
-      for (const before of [tap.before ?? []].flat()) {
-        if (names.has(before)) continue;
-        throw new PluginLoadError(
-          tap.name,
-          `in ${hook} it wants to be before ${before}, which nobody is`,
-        );
-      }
-    }
+/** A tap that wants to run before another one. */
+interface Wish {
+  readonly hook: HookName;
+  readonly tap: FullTap;
+  readonly plugin: string;
+  /** a plugin's id, which means all of its taps, or the name of one tap */
+  readonly before: string;
+}
+
+/** Moves the tap in front of the first one that it names; one that is installed and not in this set needs nothing. */
+function grant(
+  { hook, tap, plugin, before }: Wish,
+  hooks: Hooks,
+  installed: readonly string[],
+): void {
+  const { taps } = hooks[hook];
+  const target = taps.findIndex(
+    ({ name }) => name === before || name.startsWith(`${before}:`),
+  );
+  if (target < 0) {
+    if (installed.includes(before)) return;
+    throw new PluginLoadError(
+      plugin,
+      `in ${hook} it wants to be before ${before}, which nobody is`,
+    );
   }
+  const place = taps.indexOf(tap);
+  if (place > target) taps.splice(target, 0, ...taps.splice(place, 1));
 }
 
 /** The three ways to tap, as one. */

@@ -60,7 +60,8 @@ export interface Plugin {
   readonly config: z.ZodType;
   readonly inject: readonly (keyof PluginServices)[];
   readonly provide: Readonly<Record<string, OwnService<unknown, never>>>;
-  apply(hooks: Hooks, services: object): void;
+  /** must not return a promise: all taps are there when it returns */
+  readonly apply: (hooks: Hooks, services: object) => unknown;
 }
 
 /**
@@ -87,11 +88,11 @@ export function definePlugin<
     config: definition.config ?? noSettings,
     inject: definition.inject ?? [],
     provide: (definition.provide ?? {}) as Plugin["provide"],
-    apply: (hooks, services) => {
+    apply: (hooks, services) =>
+      // Handed on, so that an async apply is noticed.
       definition.apply(
         hooks,
         services as Parameters<typeof definition.apply>[1],
-      );
-    },
+      ),
   };
 }

@@ -1,4 +1,5 @@
 import type { VmStore } from "../contracts/vm-store.js";
+import { describeError } from "../errors.js";
 import { suggestName } from "../model/suggest.js";
 import { composeHooks, PluginLoadError } from "./compose-hooks.js";
 import type { Plugin, PluginServices } from "./define-plugin.js";
@@ -30,6 +31,12 @@ export type PluginConfigReader = (
   installed: InstalledPlugin,
   plugin: Plugin,
 ) => unknown;
+
+/** A plugin that cannot be used, and why. */
+export interface PluginFailure {
+  readonly id: string;
+  readonly message: string;
+}
 
 interface Loaded {
   readonly plugin: Plugin;
@@ -101,6 +108,34 @@ export class PluginRegistry {
     return set;
   }
 
+  /**
+   * As much of a set as can be had, for cleanup and doctor: plugins that are gone or do not load are left out and named, and what they
+   * require is not asked. The order of `ids` is kept.
+   */
+  async selectLoadable(ids: readonly string[]): Promise<{
+    readonly set: PluginSet;
+    readonly failures: readonly PluginFailure[];
+  }> {
+    const failures: PluginFailure[] = [];
+    const loaded = new Map<string, Loaded>();
+    for (const id of ids) {
+      try {
+        loaded.set(id, await this.#load(id));
+      } catch (error) {
+        failures.push({ id, message: describeError(error) });
+      }
+    }
+    for (;;) {
+      try {
+        return { set: this.#composeLoaded(loaded), failures };
+      } catch (error) {
+        if (!(error instanceof PluginLoadError) || !loaded.delete(error.plugin))
+          throw error;
+        failures.push({ id: error.plugin, message: error.message });
+      }
+    }
+  }
+
   /** The set that `ids` chooses with additions and removals, as `--plugin` and `--no-plugin` give them. */
   resolve(
     enabled: readonly string[],
@@ -133,16 +168,19 @@ export class PluginRegistry {
   }
 
   async #compose(ordered: readonly string[]): Promise<PluginSet> {
-    const loaded = await Promise.all(ordered.map((id) => this.#load(id)));
-    const applied = loaded.map(({ plugin, container }) => ({
+    const loaded = await Promise.all(
+      ordered.map(async (id) => [id, await this.#load(id)] as const),
+    );
+    return this.#composeLoaded(new Map(loaded));
+  }
+
+  #composeLoaded(loaded: ReadonlyMap<string, Loaded>): PluginSet {
+    const applied = [...loaded.values()].map(({ plugin, container }) => ({
       plugin,
       services: container.services,
     }));
-    return new PluginSet(
-      ordered,
-      composeHooks(applied, [...this.#installed.keys()]),
-      this.#vmStore,
-    );
+    const hooks = composeHooks(applied, [...this.#installed.keys()]);
+    return new PluginSet([...loaded.keys()], hooks, this.#vmStore);
   }
 
   #load(id: string): Promise<Loaded> {

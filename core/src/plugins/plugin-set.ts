@@ -42,12 +42,18 @@ export class PluginSet {
     const findings = new Map<string, Finding[]>(this.ids.map((id) => [id, []]));
     const faults: PluginFaultError[] = [];
     await this.#hooks.preflight.promise(
-      this.#call(caller, { faults }, (base, plugin) => ({
-        ...base,
+      this.#call(
+        caller,
+        { faults },
+        (base, plugin) => ({
+          ...base,
+          vm,
+          image,
+          progress: caller.progress,
+          report: (finding: Finding) => findings.get(plugin)?.push(finding),
+        }),
         vm,
-        image,
-        report: (finding: Finding) => findings.get(plugin)?.push(finding),
-      })),
+      ),
     );
     for (const fault of faults)
       findings.get(fault.plugin)?.push({
@@ -65,11 +71,16 @@ export class PluginSet {
     image: Image,
     caller: Caller,
   ): Promise<GuestConfig> {
-    const call = this.#call(caller, slotKeeper(initial), (base) => ({
-      ...base,
+    const call = this.#call(
+      caller,
+      slotKeeper(initial),
+      (base) => ({
+        ...base,
+        vm,
+        image,
+      }),
       vm,
-      image,
-    }));
+    );
     return this.#hooks.guestConfig.promise(freezeConfig(initial), call);
   }
 
@@ -79,23 +90,33 @@ export class PluginSet {
     image: Image,
     caller: Caller,
   ): Promise<MachineConfig> {
-    const call = this.#call(caller, slotKeeper(initial), (base) => ({
-      ...base,
+    const call = this.#call(
+      caller,
+      slotKeeper(initial),
+      (base) => ({
+        ...base,
+        vm,
+        image,
+      }),
       vm,
-      image,
-    }));
+    );
     return this.#hooks.machineConfig.promise(freezeConfig(initial), call);
   }
 
   async prepareHost(vm: VmRecord, image: Image, caller: Caller): Promise<void> {
     await this.#hooks.prepareHost.promise(
-      this.#call(caller, {}, (base, plugin) => ({
-        ...base,
+      this.#call(
+        caller,
+        {},
+        (base, plugin) => ({
+          ...base,
+          vm,
+          image,
+          progress: caller.progress,
+          teardown: this.#teardown(vm, plugin),
+        }),
         vm,
-        image,
-        progress: caller.progress,
-        teardown: this.#teardown(vm, plugin),
-      })),
+      ),
     );
   }
 
@@ -106,14 +127,19 @@ export class PluginSet {
     caller: Caller,
   ): Promise<void> {
     await this.#hooks.postStart.promise(
-      this.#call(caller, {}, (base, plugin) => ({
-        ...base,
+      this.#call(
+        caller,
+        {},
+        (base, plugin) => ({
+          ...base,
+          vm,
+          image,
+          progress: caller.progress,
+          teardown: this.#teardown(vm, plugin),
+          exec: (command: GuestCommand) => exec(command, base.signal),
+        }),
         vm,
-        image,
-        progress: caller.progress,
-        teardown: this.#teardown(vm, plugin),
-        exec: (command: GuestCommand) => exec(command, base.signal),
-      })),
+      ),
     );
   }
 
@@ -125,29 +151,42 @@ export class PluginSet {
   ): Promise<readonly PluginFaultError[]> {
     const faults: PluginFaultError[] = [];
     await this.#hooks.cleanup.promise(
-      this.#call(caller, { faults }, (base, plugin) => ({
-        ...base,
+      this.#call(
+        caller,
+        { faults },
+        (base, plugin) => ({
+          ...base,
+          vm,
+          reason,
+          teardown: this.#teardown(vm, plugin),
+        }),
         vm,
-        reason,
-        teardown: this.#teardown(vm, plugin),
-      })),
+      ),
     );
     return faults;
   }
 
-  /** When a tap refuses, the ones that had agreed are called again, newest first, with the arguments swapped. */
+  /**
+   * When a tap refuses, the ones that had agreed are called again, newest first, with the arguments swapped.
+   * @returns what takes the change back later, for a caller that cannot keep it
+   */
   async configChange(
     before: VmRecord,
     after: VmRecord,
     live: boolean,
     caller: Caller,
-  ): Promise<void> {
+  ): Promise<() => Promise<void>> {
     const agreed: (() => Promise<unknown>)[] = [];
-    const contextOf = (base: HookContext): HookContext =>
-      ({ ...base, live, progress: caller.progress }) as HookContext;
+    const contextOf = (base: HookContext, plugin: string): HookContext =>
+      ({
+        ...base,
+        live,
+        progress: caller.progress,
+        teardown: this.#teardown(after, plugin),
+      }) as HookContext;
     // A cancelled change is taken back all the same.
     const unaborted = { ...caller, signal: new AbortController().signal };
-    const back = this.#call(unaborted, {}, contextOf);
+    const back = this.#call(unaborted, {}, contextOf, after);
     const call = this.#call(
       caller,
       {
@@ -158,17 +197,22 @@ export class PluginSet {
         },
       },
       contextOf,
+      after,
     );
-    try {
-      await this.#hooks.configChange.promise(before, after, call);
-    } catch (refusal) {
-      for (const takeBack of agreed) {
-        await takeBack().catch((error: unknown) => {
+    const takeBack = async (): Promise<void> => {
+      for (const undo of agreed.splice(0)) {
+        await undo().catch((error: unknown) => {
           caller.logger.error("Taking back a configuration change failed", {
             error,
           });
         });
       }
+    };
+    try {
+      await this.#hooks.configChange.promise(before, after, call);
+      return takeBack;
+    } catch (refusal) {
+      await takeBack();
       throw refusal;
     }
   }
@@ -199,13 +243,18 @@ export class PluginSet {
     caller: Caller,
     rest: Partial<HookCall>,
     contextOf: (base: HookContext, plugin: string) => HookContext,
+    vm?: VmRecord,
   ): never {
+    const about = vm === undefined ? {} : { vmId: vm.id };
     const call: HookCall = {
       signal: caller.signal,
       timeline: caller.timeline,
       ...rest,
       contextFor: (plugin, signal) =>
-        contextOf({ signal, logger: caller.logger.child({ plugin }) }, plugin),
+        contextOf(
+          { signal, logger: caller.logger.child({ plugin, ...about }) },
+          plugin,
+        ),
     };
     return call as never;
   }

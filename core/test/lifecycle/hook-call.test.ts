@@ -60,8 +60,8 @@ describe("a call of a tap", () => {
     await set.prepareHost(vm, fakeImage(), operation);
     expect(contexts[0]).not.toBe(contexts[1]);
     expect(operation.logger.entries.map(({ fields }) => fields)).toEqual([
-      { operation: "op-00000000", plugin: "one" },
-      { operation: "op-00000000", plugin: "two" },
+      { operation: "op-00000000", plugin: "one", vmId: vm.id },
+      { operation: "op-00000000", plugin: "two", vmId: vm.id },
     ]);
     expect(operation.stages).toEqual(["prepare: on it", "prepare: on it"]);
     expect(operation.timeline.entries()).toMatchObject([

@@ -43,14 +43,14 @@ describe("reconcile", () => {
     expect(host.inventory()).toContain(fakeThings.handles(id));
   });
 
-  it("keeps a VM that it cannot publish, with the reason", async () => {
+  it("keeps a VM running that it cannot publish, with the reason", async () => {
     const { host, id, next } = await succession();
     host.calls.expect({ at: 3, moment: "before" });
     const operation = fakeOperation();
     await next.reconcile(operation);
     expect(host.calls.log[2]).toBe("fake postStart");
     expect(await next.get(id)).toMatchObject({
-      state: "error",
+      state: "running",
       runtime: { lastError: expect.stringContaining("postStart") as string },
     });
     expect(operation.logger.entries.map(({ level }) => level)).toContain(

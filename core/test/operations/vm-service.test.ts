@@ -258,15 +258,33 @@ describe("stop", () => {
     const { id } = await launch();
     host.calls.expect();
     const vm = await vmService.stop(id, {}, fakeOperation());
-    expect(vm).toMatchObject({
-      state: "stopped",
-      runtime: { startedPlugins: [], teardown: {} },
-    });
+    expect(vm.state).toBe("stopped");
+    expect(vm.runtime.prepared).toBeUndefined();
     expect(host.calls.log).toContain("power off");
     expect(host.inventory()).toEqual([
       fakeThings.directory(id),
       fakeThings.rootDisk(id),
     ]);
+  });
+
+  it("lets every plugin clean up once more when the stopped VM is deleted", async () => {
+    const reasons: string[] = [];
+    const keeper = definePlugin({
+      id: "keeper",
+      apply: (hooks) => {
+        hooks.prepareHost.tapPromise("keeper", ({ teardown }) =>
+          teardown.save("volume-7"),
+        );
+        hooks.cleanup.tapPromise("keeper", async ({ reason, teardown }) => {
+          reasons.push(`${reason} ${JSON.stringify(await teardown.load())}`);
+        });
+      },
+    });
+    const { vmService, launch } = bench({ plugins: [keeper] });
+    const { id } = await launch();
+    await vmService.stop(id, {}, fakeOperation());
+    await vmService.delete(id, fakeOperation());
+    expect(reasons).toEqual(['stop "volume-7"', 'delete "volume-7"']);
   });
 
   it("is fine for a VM that is stopped, or was never started", async () => {
@@ -381,7 +399,7 @@ describe("delete", () => {
     const { vmService: later } = fakeDaemon(host);
     await expect(later.stop(id, {}, fakeOperation())).rejects.toMatchObject({
       details: [
-        expect.stringContaining("fake is no longer installed") as string,
+        expect.stringContaining("plugin fake cannot clean up") as string,
       ],
     });
     expect((await later.get(id)).state).toBe("error");
@@ -390,7 +408,7 @@ describe("delete", () => {
     expect(operation.logger.entries).toContainEqual(
       expect.objectContaining({
         level: "warn",
-        message: "Plugin of a VM is gone",
+        message: "Plugin of a VM cannot clean up",
       }),
     );
     expect(await later.list()).toEqual([]);
@@ -426,15 +444,48 @@ describe("reconfigure", () => {
   const watcher = (refuses: boolean, seen: string[]) =>
     definePlugin({
       id: "watcher",
-      apply: (hooks) =>
+      apply: (hooks) => {
+        hooks.machineConfig.tap("watcher", (machine) => ({
+          ...machine,
+          egress: { ...machine.egress, net0: "open" as const },
+        }));
         hooks.configChange.tapPromise(
           "watcher",
           async (before, after, { live }) => {
             seen.push(`${before.spec.nat}->${after.spec.nat} ${live}`);
             if (refuses) throw new Error("no");
           },
-        ),
+        );
+      },
     });
+
+  it("takes back what plugins agreed to when the record cannot be written", async () => {
+    const seen: string[] = [];
+    const { host, vmService, launch } = bench({
+      plugins: [watcher(false, seen)],
+    });
+    const { id } = await launch();
+    host.calls.expect();
+    await vmService.reconfigure(id, { nat: true }, fakeOperation());
+    const at = host.calls.log.indexOf("update the record") + 1;
+    await vmService.reconfigure(id, { nat: false }, fakeOperation());
+    seen.length = 0;
+    host.calls.expect({ at, moment: "before" });
+    await expect(
+      vmService.reconfigure(id, { nat: true }, fakeOperation()),
+    ).rejects.toThrow();
+    expect(seen).toEqual(["false->true true", "true->false true"]);
+    expect((await vmService.get(id)).spec.nat).toBe(false);
+  });
+
+  it("refuses NAT that no plugin of the VM can give", async () => {
+    const { vmService, launch } = bench();
+    const { id } = await launch();
+    await expect(
+      vmService.reconfigure(id, { nat: true }, fakeOperation()),
+    ).rejects.toMatchObject(code("ERR_NAT_UNAVAILABLE"));
+    expect((await vmService.get(id)).spec.nat).toBe(false);
+  });
 
   it("asks the plugins of a live VM, then writes the record", async () => {
     const seen: string[] = [];

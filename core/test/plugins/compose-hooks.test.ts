@@ -126,6 +126,15 @@ describe("taps", () => {
     );
   });
 
+  it("must be there when apply() returns", () => {
+    const load = () => compose({ nat: () => Promise.resolve() });
+    expect(load).toThrow(
+      expect.objectContaining({
+        message: expect.stringContaining("apply() is async") as string,
+      }),
+    );
+  });
+
   it("say whose apply() failed, and why", () => {
     const load = () =>
       compose({
@@ -190,6 +199,50 @@ describe("order", () => {
     });
     await prepare(set);
     expect(log).toEqual(["b", "a"]);
+  });
+
+  it("lets `before` mean any tap of a plugin, also one that is applied later", async () => {
+    const log: string[] = [];
+    const set = compose({
+      late: (hooks) =>
+        hooks.prepareHost.tap(
+          { name: "late", stage: 300, before: "dns" },
+          () => void log.push("late"),
+        ),
+      first: (hooks) =>
+        hooks.prepareHost.tap(
+          { name: "first", stage: 100 },
+          () => void log.push("first"),
+        ),
+      dns: (hooks) =>
+        hooks.prepareHost.tap(
+          { name: "dns:publish", stage: 200 },
+          () => void log.push("dns"),
+        ),
+    });
+    await prepare(set);
+    expect(log).toEqual(["first", "late", "dns"]);
+  });
+
+  it("keeps its stage when the plugin that it wants to be before is not in the set", async () => {
+    const log: string[] = [];
+    const set = compose(
+      {
+        disk: (hooks) =>
+          hooks.prepareHost.tap(
+            { name: "disk", stage: 100 },
+            () => void log.push("disk"),
+          ),
+        late: (hooks) =>
+          hooks.prepareHost.tap(
+            { name: "late", stage: 300, before: "nat" },
+            () => void log.push("late"),
+          ),
+      },
+      ["nat"],
+    );
+    await prepare(set);
+    expect(log).toEqual(["disk", "late"]);
   });
 });
 

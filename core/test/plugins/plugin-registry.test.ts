@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { definePlugin, PluginRegistry, type Plugin } from "@banger/core";
-import { FakeVmStore } from "@banger/core/testing";
+import { fakeOperation, FakeVmStore, fakeVm } from "@banger/core/testing";
 import { installedAs, manifestOf, someServices } from "./samples.js";
 
 function bench(plugins: Readonly<Record<string, () => Promise<Plugin>>>) {
@@ -35,6 +35,35 @@ describe("PluginRegistry", () => {
     expect(both).not.toBe(one);
     expect(both.ids).toEqual(["a", "b"]);
     expect(imports).toEqual(["a", "b"]);
+  });
+
+  it("selects what can be loaded for a cleanup, and names the rest", async () => {
+    const cleaned: string[] = [];
+    const { registry } = bench({
+      good: async () =>
+        definePlugin({
+          id: "good",
+          apply: (hooks) => {
+            hooks.cleanup.tap("good", () => {
+              cleaned.push("good");
+            });
+          },
+        }),
+      broken: () => Promise.reject(new Error("no such file")),
+      clumsy: async () =>
+        definePlugin({
+          id: "clumsy",
+          apply: () => {
+            throw new Error("boom");
+          },
+        }),
+    });
+    const ids = ["gone", "broken", "good", "clumsy"];
+    const { set, failures } = await registry.selectLoadable(ids);
+    expect(set.ids).toEqual(["good"]);
+    expect(failures.map(({ id }) => id)).toEqual(["gone", "broken", "clumsy"]);
+    await set.cleanup(fakeVm(), "delete", fakeOperation());
+    expect(cleaned).toEqual(["good"]);
   });
 
   it("applies a plugin for every set, with the same services", async () => {

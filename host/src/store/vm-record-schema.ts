@@ -46,6 +46,7 @@ export const vmRuntimeSchema = z.looseObject({
   lastError: z.string().exactOptional(),
   lastStart: z.array(timelineEntry).exactOptional(),
   provisional: z.literal(true).exactOptional(),
+  prepared: z.literal(true).exactOptional(),
 }) satisfies z.ZodType<VmRuntime>;
 
 export const vmWorkspaceSchema = z.looseObject({
