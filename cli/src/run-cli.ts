@@ -1,12 +1,8 @@
-import {
-  reportError,
-  isBangerError,
-  type ErrorReport,
-} from "@banger/core/client";
 import { resolvePaths } from "@banger/host/client";
 import type { Build } from "./build-id.js";
 import { ApiClient } from "./client/api-client.js";
-import { DaemonLauncher } from "./client/start-daemon.js";
+import { reportToShow } from "./client/error-report.js";
+import { DaemonLauncher, slowEndText } from "./client/start-daemon.js";
 import type { Arguments } from "./commands/arguments.js";
 import type { Cli, CommandDefinition, Outcome } from "./commands/command.js";
 import { parse } from "./commands/parse.js";
@@ -34,7 +30,7 @@ export async function runCli(
   }
   const wantsJson = beforeGuestCommand(argv).includes("--json");
   try {
-    const cli = wire(setup);
+    const cli = wire(setup, wantsJson);
     if (argv[0] === "--get-completions") {
       const { complete } = await import("./commands/complete.js");
       for (const line of await complete(argv.slice(1), cli))
@@ -68,7 +64,7 @@ async function runCommand(
   }
 }
 
-function wire({ io, build, daemonArgs }: CliSetup): Cli {
+function wire({ io, build, daemonArgs }: CliSetup, wantsJson: boolean): Cli {
   const paths = resolvePaths(io.env);
   const socketPath = paths.daemonSocket;
   const program = { args: daemonArgs, env: io.env };
@@ -79,7 +75,11 @@ function wire({ io, build, daemonArgs }: CliSetup): Cli {
     client: new ApiClient({
       socketPath,
       build: build.id,
-      control: new DaemonLauncher(paths, program),
+      control: new DaemonLauncher(paths, program, {
+        onSlowEnd: (pid) => {
+          if (!wantsJson) io.stderr.write(`${slowEndText(pid)}\n`);
+        },
+      }),
     }),
     runningClient: new ApiClient({ socketPath }),
     get style() {
@@ -106,7 +106,7 @@ function report(
   failureStatus: number,
 ): number {
   if (error instanceof Interruption) return error.exitCode;
-  const shown = toReport(error);
+  const shown = reportToShow(error);
   const text = wantsJson
     ? JSON.stringify(shown)
     : renderError(shown, styleOf(io.stderr, io.env));
@@ -115,17 +115,6 @@ function report(
   // Nothing ran, and nothing can until the host is set up: no guest's status to be told apart from.
   if (shown.code === "ERR_HOST_PACKAGES_MISSING") return 1;
   return shown.kind === "cancelled" ? 130 : failureStatus;
-}
-
-/** An error that came from the daemon keeps what the daemon said of it. */
-function toReport(error: unknown): ErrorReport {
-  const carried = (error as { report?: ErrorReport } | undefined)?.report;
-  if (isBangerError(error) && carried !== undefined) return carried;
-  const { hint, ...rest } = reportError(error);
-  if (isBangerError(error) && hint !== undefined) return { ...rest, hint };
-  return isBangerError(error)
-    ? rest
-    : { ...rest, hint: "This is a bug in banger" };
 }
 
 function beforeGuestCommand(argv: readonly string[]): readonly string[] {

@@ -29,6 +29,7 @@ export async function startFakeDaemon(
   home: string,
   answers: Answers,
   onStream?: (socket: Duplex, request: IncomingMessage) => void,
+  refuseUpgrade?: (request: IncomingMessage) => object | undefined,
 ): Promise<{ socketPath: string; requests: FakeRequest[] }> {
   const socketPath = resolvePaths({ BANGER_HOME: home }).daemonSocket;
   await mkdir(dirname(socketPath), { recursive: true });
@@ -61,6 +62,14 @@ export async function startFakeDaemon(
   });
   server.on("upgrade", (request, socket) => {
     socket.on("error", () => undefined);
+    const report = refuseUpgrade?.(request);
+    if (report) {
+      const body = JSON.stringify(report);
+      socket.end(
+        `HTTP/1.1 409 Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+      );
+      return;
+    }
     socket.write(
       "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: banger-stream-v1\r\n\r\n",
     );

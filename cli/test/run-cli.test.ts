@@ -1,4 +1,8 @@
+import { execFile } from "node:child_process";
+import { mkdir, rename, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { promisify } from "node:util";
 import {
   Channel,
   encodeControl,
@@ -203,6 +207,106 @@ describe("vm run", () => {
     const json = await run(["vm", "run", "-d", "--json"], { home });
     expect(JSON.parse(json.stdout)).toEqual(vm);
     expect(json.stderr).toBe("");
+  });
+
+  describe("with a repository", () => {
+    const execFiles = promisify(execFile);
+
+    async function repository(home: string): Promise<string> {
+      const top = join(home, "repo");
+      await mkdir(top);
+      await writeFile(join(top, "f"), "");
+      await execFiles("git", ["-C", top, "init", "-q"]);
+      await execFiles("git", ["-C", top, "add", "f"]);
+      return top;
+    }
+
+    it("says that the VM runs when the copy fails, also when detached", async () => {
+      const home = await temporaryDirectory();
+      const top = await repository(home);
+      const env = { PATH: process.env["PATH"] ?? "" };
+      await startFakeDaemon(home, { "POST /v1/vms": done() }, guest(1));
+      const ended = await run(["vm", "run", "-d", top], { home, env });
+      expect(ended).toMatchObject({ status: 1, stdout: "" });
+      expect(ended.stderr).toContain("ERR_WORKSPACE_COPY");
+      expect(ended.stderr).toContain("web still runs");
+      const argv = ["vm", "run", "-d", "--json", top];
+      const json = await run(argv, { home, env });
+      const lines = json.stderr.trimEnd().split("\n");
+      expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+        { vm },
+        expect.objectContaining({ code: "ERR_WORKSPACE_COPY" }),
+      ]);
+    });
+
+    it("copies nothing when a directory became a symlink meanwhile", async () => {
+      const home = await temporaryDirectory();
+      const top = await repository(home);
+      await mkdir(join(top, "d"));
+      await writeFile(join(top, "d", "id"), "");
+      await execFiles("git", ["-C", top, "add", "d"]);
+      const starts: unknown[] = [];
+      await startFakeDaemon(
+        home,
+        {
+          "POST /v1/vms": async (
+            ...call: Parameters<ReturnType<typeof done>>
+          ) => {
+            await rename(join(top, "d"), join(home, "elsewhere"));
+            await symlink("../elsewhere", join(top, "d"));
+            return done()(...call);
+          },
+        },
+        guest(0, starts),
+      );
+      const ended = await run(["vm", "run", top, "--", "ls"], { home });
+      expect(ended.stderr).toContain("ERR_WORKSPACE_CHANGED");
+      expect(ended.stderr).toContain("d/id");
+      expect(starts).toEqual([]);
+    });
+
+    it("names what it leaves out, without what steers a terminal", async () => {
+      const home = await temporaryDirectory();
+      const top = await repository(home);
+      await mkdir(join(top, "d"));
+      await writeFile(join(top, "d", "\u001b[2Jid"), "");
+      await execFiles("git", ["-C", top, "add", "d"]);
+      await rename(join(top, "d"), join(home, "elsewhere"));
+      await symlink("../elsewhere", join(top, "d"));
+      await startFakeDaemon(home, { "POST /v1/vms": done() }, guest(0));
+      const ended = await run(["vm", "run", "-d", top], { home });
+      expect(ended.status).toBe(0);
+      expect(ended.stderr).toContain("1 files copied");
+      expect(ended.stderr).toContain("not in the copy: d/[2Jid");
+    });
+  });
+
+  it("keeps the guest's status and the first error when --rm cannot delete", async () => {
+    const home = await temporaryDirectory();
+    const stuck = operation({
+      type: "error",
+      error: { code: "ERR_STUCK", kind: "failed", message: "disk is busy" },
+    });
+    const answers = {
+      "POST /v1/vms": done(),
+      [`DELETE /v1/vms/${vm.id}`]: stuck,
+    };
+    await startFakeDaemon(home, answers, guest(3));
+    const argv = ["vm", "run", "--rm", "--", "ls"];
+    const ended = await run(argv, { home });
+    expect(ended).toMatchObject({ status: 3, stdout: "out\n" });
+    expect(ended.stderr).toContain("warning: web is not deleted: disk is busy");
+    expect(ended.stderr).toContain("banger vm delete web");
+
+    const other = await temporaryDirectory();
+    await startFakeDaemon(other, answers, (socket) => {
+      const error = { code: "ERR_SSH", kind: "unavailable", message: "no" };
+      socket.end(encodeControl({ type: "error", error }));
+    });
+    const failed = await run(argv, { home: other });
+    expect(failed.status).toBe(125);
+    expect(failed.stderr).toContain("ERR_SSH");
+    expect(failed.stderr).toContain("ERR_STUCK");
   });
 
   it("asks for nothing when the path is no repository", async () => {

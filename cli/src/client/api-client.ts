@@ -19,9 +19,9 @@ import { readOperationEvents } from "./operation-events.js";
 /** How the client brings the daemon about. */
 export interface DaemonControl {
   /** starts the daemon unless it runs; resolves when it answers */
-  start(): Promise<void>;
+  start(signal?: AbortSignal): Promise<void>;
   /** waits until the process has ended */
-  ended(pid: number): Promise<void>;
+  ended(pid: number, signal?: AbortSignal): Promise<void>;
 }
 
 export interface ApiClientOptions {
@@ -155,10 +155,10 @@ export class ApiClient {
       } catch (error) {
         if (control && mayStart && isAbsent(error)) {
           mayStart = false;
-          await control.start();
+          await control.start(request.signal);
         } else if (control && mayReplace && isOutdated(error)) {
           mayReplace = false;
-          await this.#replace(control);
+          await this.#replace(control, request.signal);
         } else {
           throw explain(error, request, this.#options.socketPath);
         }
@@ -182,20 +182,20 @@ export class ApiClient {
       : new UnexpectedAnswerError(nameOf(request));
   }
 
-  async #replace(control: DaemonControl): Promise<void> {
+  async #replace(control: DaemonControl, signal?: AbortSignal): Promise<void> {
     try {
       const stop = { method: "POST", path: "/v1/daemon/stop" };
       const answer = await this.#sendOnce(stop);
       if (answer.kind === "response") {
         const text = await readBody(answer.response);
         const { pid } = parseJson(text, stop) as { pid?: unknown };
-        if (typeof pid === "number") await control.ended(pid);
+        if (typeof pid === "number") await control.ended(pid, signal);
       }
     } catch (error) {
       // Somebody else has just stopped it.
       if (!isAbsent(error) && !isBroken(error)) throw error;
     }
-    await control.start();
+    await control.start(signal);
   }
 
   async #during<T>(request: HttpRequest, work: () => Promise<T>): Promise<T> {

@@ -39,6 +39,17 @@ export class DaemonStartError extends BangerError {
   }
 }
 
+/** The daemon was asked to end and has not. */
+export class DaemonStopError extends BangerError {
+  override readonly code = "ERR_DAEMON_STOP";
+  override readonly kind = "unavailable";
+  constructor(pid: number, seconds: number) {
+    super(`the daemon, process ${pid}, has not ended after ${seconds} s`, {
+      hint: `See what it does: banger daemon logs. To end it by force: kill -KILL ${pid}`,
+    });
+  }
+}
+
 /** Something answers that does not speak our API. */
 export class UnexpectedAnswerError extends BangerError {
   override readonly code = "ERR_UNEXPECTED_ANSWER";

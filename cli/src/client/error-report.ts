@@ -1,4 +1,9 @@
-import type { ErrorKind, ErrorReport } from "@banger/core/client";
+import {
+  isBangerError,
+  reportError,
+  type ErrorKind,
+  type ErrorReport,
+} from "@banger/core/client";
 
 const kinds: readonly ErrorKind[] = [
   "usage",
@@ -37,4 +42,15 @@ export function parseErrorReportText(text: string): ErrorReport | undefined {
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }
+}
+
+/** What to show of an error. One that came from the daemon keeps what the daemon said of it. */
+export function reportToShow(error: unknown): ErrorReport {
+  const carried = (error as { report?: ErrorReport } | undefined)?.report;
+  if (isBangerError(error) && carried !== undefined) return carried;
+  const { hint, ...rest } = reportError(error);
+  if (isBangerError(error) && hint !== undefined) return { ...rest, hint };
+  return isBangerError(error)
+    ? rest
+    : { ...rest, hint: "This is a bug in banger" };
 }

@@ -2,12 +2,13 @@ import type { ChildProcess } from "node:child_process";
 import { ReportedError } from "@banger/core/client";
 import type { Paths } from "@banger/host/client";
 import type { DaemonControl } from "./api-client.js";
-import { DaemonStartError } from "./client-errors.js";
+import { DaemonStartError, DaemonStopError } from "./client-errors.js";
 import { parseErrorReportText } from "./error-report.js";
 
-/** Longest wait for the daemon's socket, and for its end, ms. */
-const limitMs = 15_000;
 const pollMs = 20;
+/** Waits between two daemons that found the lock held, ms; each costs a start of node. */
+const firstPauseMs = 200;
+const longestPauseMs = 2000;
 /** What the daemon wrote before is dropped when it is more than this, bytes. */
 const mostOutBytes = 1024 * 1024;
 
@@ -17,88 +18,145 @@ export interface DaemonProgram {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
+export interface LauncherOptions {
+  /** told, once, that the end of a daemon takes long */
+  readonly onSlowEnd?: (pid: number) => void;
+  /** longest wait for the daemon's socket, ms */
+  readonly startLimitMs?: number;
+  /** longest wait for a daemon's end, ms; it gives its operations 60 s to clean up */
+  readonly endLimitMs?: number;
+  /** what is a slow end, ms */
+  readonly slowEndMs?: number;
+}
+
 /** Starts `bangerd` and waits for it. */
 export class DaemonLauncher implements DaemonControl {
   readonly #paths: Paths;
   readonly #program: DaemonProgram;
+  readonly #options: Required<LauncherOptions>;
 
-  constructor(paths: Paths, program: DaemonProgram) {
+  constructor(
+    paths: Paths,
+    program: DaemonProgram,
+    options: LauncherOptions = {},
+  ) {
     this.#paths = paths;
     this.#program = program;
+    this.#options = {
+      onSlowEnd: () => undefined,
+      ...{ startLimitMs: 15_000, endLimitMs: 75_000, slowEndMs: 1000 },
+      ...options,
+    };
   }
 
   /**
-   * Idempotent, also for several callers at once: all but one of the daemons find the socket's lock held and end with status 0.
-   * @throws {@link DaemonStartError}, or the ReportedError that the daemon printed as its last line
+   * Idempotent, also for several callers at once: all but one of the daemons find the lock held and end with status 0.
+   * A daemon that is just ending holds it too, and answers no more: then the next one is started, until the time is up.
+   * @throws {@link DaemonStartError}, the ReportedError that the daemon printed as its last line, or the signal's reason
    */
-  async start(): Promise<void> {
+  async start(signal?: AbortSignal): Promise<void> {
     const { mkdir, open } = await import("node:fs/promises");
     const path = await import("node:path");
-    const { spawn } = await import("node:child_process");
     const outFile = daemonOutFile(this.#paths);
     await mkdir(path.dirname(outFile), { recursive: true, mode: 0o700 });
     const out = await open(outFile, "a", 0o600);
     try {
       if ((await out.stat()).size > mostOutBytes) await out.truncate(0);
       const { size } = await out.stat();
-      const { args, env } = this.#program;
-      const { home } = this.#paths;
-      const child = spawn(process.execPath, args, {
-        detached: true,
-        stdio: ["ignore", out.fd, out.fd],
-        cwd: "/",
-        env: { ...env, ...(home === undefined ? {} : { BANGER_HOME: home }) },
-      });
-      child.unref();
-      await this.#untilReady(child, outFile, size);
+      await this.#untilReady(() => this.#spawn(out.fd), outFile, size, signal);
     } finally {
       await out.close();
     }
   }
 
-  async ended(pid: number): Promise<void> {
+  /** @throws {@link DaemonStopError}, or the signal's reason */
+  async ended(pid: number, signal?: AbortSignal): Promise<void> {
     const { setTimeout: sleep } = await import("node:timers/promises");
-    const deadline = performance.now() + limitMs;
+    const { endLimitMs, slowEndMs, onSlowEnd } = this.#options;
+    const started = performance.now();
+    let told = false;
     while (await isAlive(pid)) {
-      if (performance.now() > deadline)
-        throw new DaemonStartError(
-          `the old one, process ${pid}, does not end`,
-          daemonOutFile(this.#paths),
-        );
+      signal?.throwIfAborted();
+      const waited = performance.now() - started;
+      if (waited > endLimitMs)
+        throw new DaemonStopError(pid, endLimitMs / 1000);
+      if (waited > slowEndMs && !told) {
+        told = true;
+        onSlowEnd(pid);
+      }
       await sleep(pollMs);
     }
   }
 
+  async #spawn(out: number): Promise<SpawnedDaemon> {
+    const { spawn } = await import("node:child_process");
+    const { args, env } = this.#program;
+    const { home } = this.#paths;
+    const child = spawn(process.execPath, args, {
+      detached: true,
+      stdio: ["ignore", out, out],
+      cwd: "/",
+      env: { ...env, ...(home === undefined ? {} : { BANGER_HOME: home }) },
+    });
+    child.unref();
+    const spawned: SpawnedDaemon = { child };
+    child.once("error", (error) => {
+      spawned.failure = error;
+    });
+    return spawned;
+  }
+
   async #untilReady(
-    child: ChildProcess,
+    spawn: () => Promise<SpawnedDaemon>,
     outFile: string,
     from: number,
+    signal?: AbortSignal,
   ): Promise<void> {
     const { setTimeout: sleep } = await import("node:timers/promises");
-    let failure: Error | undefined;
-    child.once("error", (error) => {
-      failure = error;
-    });
-    const deadline = performance.now() + limitMs;
+    const { startLimitMs } = this.#options;
+    const deadline = performance.now() + startLimitMs;
+    let pauseMs = firstPauseMs;
+    let endedAt: number | undefined;
+    let daemon = await spawn();
     while (!(await answers(this.#paths.daemonSocket))) {
-      if (failure) throw new DaemonStartError(failure.message, outFile);
+      signal?.throwIfAborted();
+      const { child, failure } = daemon;
       const { exitCode, signalCode } = child;
-      const failed = exitCode !== null ? exitCode !== 0 : signalCode !== null;
-      if (failed) {
-        const end =
-          signalCode === null
-            ? `it ended with status ${exitCode ?? 0}`
-            : `it was ended by ${signalCode}`;
-        throw await explainEnd(end, outFile, from);
-      }
-      if (performance.now() > deadline)
+      if (failure) throw new DaemonStartError(failure.message, outFile);
+      if (signalCode !== null)
+        throw await explainEnd(`it was ended by ${signalCode}`, outFile, from);
+      if (exitCode !== null && exitCode !== 0)
+        throw await explainEnd(
+          `it ended with status ${exitCode}`,
+          outFile,
+          from,
+        );
+      const now = performance.now();
+      if (now > deadline)
         throw new DaemonStartError(
-          `nothing answers after ${limitMs / 1000} s`,
+          `nothing answers after ${startLimitMs / 1000} s${exitCode === 0 ? ", and another one holds the lock" : ""}`,
           outFile,
         );
+      if (exitCode === 0) endedAt ??= now;
+      if (endedAt !== undefined && now - endedAt > pauseMs) {
+        endedAt = undefined;
+        pauseMs = Math.min(2 * pauseMs, longestPauseMs);
+        daemon = await spawn();
+      }
       await sleep(pollMs);
     }
   }
+}
+
+interface SpawnedDaemon {
+  readonly child: ChildProcess;
+  /** why there is no process */
+  failure?: Error;
+}
+
+/** What a person reads while a daemon takes long to end. */
+export function slowEndText(pid: number): string {
+  return `waiting for the daemon, process ${pid}, to end what it does`;
 }
 
 /** Where the daemon's own stdout and stderr go. */

@@ -1,6 +1,6 @@
 import type { DaemonFacts, OngoingOperation } from "@banger/host/client";
 import { isBangerError } from "@banger/core/client";
-import { DaemonLauncher } from "../client/start-daemon.js";
+import { DaemonLauncher, slowEndText } from "../client/start-daemon.js";
 import { renderDaemon } from "../render/daemon.js";
 import { jsonOption, type CommandDefinition } from "./command.js";
 import { note } from "./operate.js";
@@ -47,9 +47,15 @@ export const daemonStop: CommandDefinition = {
       }),
     );
     if (stopping)
-      await new DaemonLauncher(paths, { args: [], env: {} }).ended(
-        stopping.pid,
-      );
+      await new DaemonLauncher(
+        paths,
+        { args: [], env: {} },
+        {
+          onSlowEnd: (pid) => {
+            note(cli, slowEndText(pid));
+          },
+        },
+      ).ended(stopping.pid);
     note(cli, stopping ? "the daemon has ended" : "the daemon does not run");
     return {};
   },

@@ -1,5 +1,8 @@
 import type { VmRecord } from "@banger/core/client";
+import { reportToShow } from "../client/error-report.js";
 import { renderDuration } from "../render/duration.js";
+import { renderWarning } from "../render/error.js";
+import { printableLine } from "../render/printable.js";
 import { renderSpec } from "../render/vm.js";
 import { hasTerminal, runSession } from "../terminal/session.js";
 import type { Repository } from "../workspace/repository.js";
@@ -71,27 +74,53 @@ async function run(args: Arguments, cli: Cli): Promise<Outcome> {
   };
   inform(`spec: ${renderSpec(vm.spec, vm.runtime.accel)}`);
   inform(`ready in ${renderDuration(elapsedMs)}: ${vm.name}`);
+  let failed = true;
   try {
     const cwd = repository
       ? await copy(repository, vm, cli, inform)
       : undefined;
-    if (detach) return { json: vm, text: () => vm.name };
+    if (detach) {
+      failed = false;
+      return { json: vm, text: () => vm.name };
+    }
     const exitCode = await runSession(client, io, {
       vm: vm.id,
       ...(argv ? { argv } : {}),
       ...(cwd === undefined ? {} : { cwd }),
       terminal: argv === undefined && hasTerminal(io),
     });
+    failed = false;
     if (quiet) note(cli, JSON.stringify({ vm, exitCode }));
     return { exitCode };
   } finally {
-    if (ephemeral) await deleteEphemeral(cli, vm);
-    else if (!detach)
+    if (ephemeral) await deleteOrWarn(vm, cli, quiet);
+    else if (failed && quiet) note(cli, JSON.stringify({ vm }));
+    else if (failed || !detach)
       inform(
         cli.errorStyle.dim(
           `${vm.name} still runs; delete it with: banger vm delete ${vm.name}`,
         ),
       );
+  }
+}
+
+/** What the guest came to, or the first error, is what the command is about: a VM that stays is told beside it. */
+async function deleteOrWarn(
+  vm: VmRecord,
+  cli: Cli,
+  quiet: boolean,
+): Promise<void> {
+  try {
+    await deleteEphemeral(cli, vm);
+  } catch (error) {
+    const warning = reportToShow(error);
+    if (quiet) {
+      note(cli, JSON.stringify({ vm, warning }));
+      return;
+    }
+    const what = `${vm.name} is not deleted`;
+    note(cli, renderWarning(what, warning, cli.errorStyle));
+    note(cli, `delete it with: banger vm delete ${vm.name}`);
   }
 }
 
@@ -122,12 +151,23 @@ async function copy(
   );
   const took = renderDuration(performance.now() - started);
   inform(`${repository.files.length} files copied to ${target} in ${took}`);
-  const { untracked, submodules } = repository;
+  const { untracked, submodules, outside } = repository;
   if (untracked > 0) {
     const files = untracked === 1 ? "1 file is" : `${untracked} files are`;
     inform(`${files} untracked and not in the copy; git add adds to it`);
   }
   if (submodules.length > 0)
-    inform(`submodules are not in the copy: ${submodules.join(", ")}`);
+    inform(`submodules are not in the copy: ${someOf(submodules)}`);
+  if (outside.length > 0)
+    inform(
+      `tracked files outside the repository, such as behind a symlink, are not in the copy: ${someOf(outside)}`,
+    );
   return target;
+}
+
+/** The first paths, which somebody else may have named. */
+function someOf(paths: readonly string[]): string {
+  const shown = paths.slice(0, 10).map((path) => printableLine(path));
+  const more = paths.length - shown.length;
+  return [...shown, ...(more > 0 ? [`${more} more`] : [])].join(", ");
 }

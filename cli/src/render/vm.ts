@@ -45,7 +45,7 @@ export function renderSpec(spec: VmSpec, accel?: string): string {
 }
 
 export function renderVm(vm: VmRecord, style: Style): string {
-  const { spec, runtime, workspace } = vm;
+  const { spec, runtime } = vm;
   const driver = [runtime.driver, runtime.accel].filter(Boolean).join(", ");
   const fields: readonly (readonly [string, string | undefined])[] = [
     ["name", vm.name],
@@ -67,7 +67,6 @@ export function renderVm(vm: VmRecord, style: Style): string {
     ["dns name", runtime.dnsName],
     ["network", runtime.networkMode],
     ["VMM", driver === "" ? undefined : driver],
-    ["workspace", workspace?.guestPath],
     ["directory", runtime.directory],
     ["created", vm.createdAt],
     ["updated", vm.updatedAt],

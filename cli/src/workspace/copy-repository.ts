@@ -3,6 +3,7 @@ import { BangerError } from "@banger/core/client";
 import type { ApiClient } from "../client/api-client.js";
 import { execInVm } from "../client/exec.js";
 import { exitStatus } from "../terminal/session.js";
+import { containPaths } from "./contained-paths.js";
 import type { Repository } from "./repository.js";
 
 class WorkspaceCopyError extends BangerError {
@@ -19,13 +20,32 @@ class WorkspaceCopyError extends BangerError {
   }
 }
 
+/** The work tree changed between the look at it and the copy. */
+class WorkspaceChangedError extends BangerError {
+  override readonly code = "ERR_WORKSPACE_CHANGED";
+  readonly #paths: readonly string[];
+  constructor(top: string, paths: readonly Buffer[]) {
+    super(`${top} changed meanwhile: tracked files now lead out of it`, {
+      hint: "Let nothing change directories to symlinks there, and try again",
+    });
+    this.#paths = paths.slice(0, 10).map((path) => path.toString("utf8"));
+  }
+  override get details(): readonly string[] {
+    return this.#paths;
+  }
+}
+
 /** Most of a program's complaints that is kept, bytes. */
 const mostComplaints = 64 * 1024;
 
 /**
  * Copies the repository's files into a VM, as one stream: tar here, tar there.
+ *
+ * Files may have become unsafe since {@link Repository} was made, while a VM started, so their parents are looked at again. What
+ * remains is the moment until tar opens them, by path and through its parents: only who writes in the user's own work tree at that
+ * moment can use it.
  * @returns the directory in the guest
- * @throws {@link WorkspaceCopyError}
+ * @throws {@link WorkspaceCopyError}, {@link WorkspaceChangedError}
  */
 export async function copyRepository(
   client: ApiClient,
@@ -35,6 +55,8 @@ export async function copyRepository(
 ): Promise<string> {
   const { spawn } = await import("node:child_process");
   const target = `/root/${name}`;
+  const { outside } = await containPaths(top, files);
+  if (outside.length > 0) throw new WorkspaceChangedError(top, outside);
   // Owner root: in the guest there is nobody else. No recursion: the list has every file.
   const tar = spawn(
     "tar",

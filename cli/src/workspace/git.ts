@@ -25,7 +25,28 @@ export class GitFailedError extends BangerError {
 const limitMs = 60_000;
 
 /**
- * Runs a git command that only reads.
+ * A repository may come from a stranger, with its `.git/config`. What of it would run programs when git only reads is turned off:
+ * the file system monitor runs its program from `ls-files` on, hooks run when git writes the index.
+ */
+const harmless = [
+  "--no-pager",
+  ...["-c", "core.fsmonitor=false"],
+  ...["-c", "core.hooksPath=/dev/null"],
+];
+
+/**
+ * `ls-files` reads a .gitignore that is not checked out from the objects; a partial clone would fetch it, with a program of the
+ * repository's choice. No transport is allowed, whatever `protocol.*.allow` says.
+ */
+const harmlessEnv = {
+  GIT_OPTIONAL_LOCKS: "0",
+  GIT_TERMINAL_PROMPT: "0",
+  GIT_NO_LAZY_FETCH: "1",
+  GIT_ALLOW_PROTOCOL: "",
+};
+
+/**
+ * Runs a git command that only reads, and none of the programs that the repository's configuration names.
  * @returns its output
  * @throws {@link GitMissingError}, {@link GitFailedError}, the signal's reason
  */
@@ -38,13 +59,13 @@ export async function git(
   return new Promise((resolve, reject) => {
     execFile(
       "git",
-      ["-C", directory, ...args],
+      [...harmless, "-C", directory, ...args],
       {
         encoding: "buffer",
         maxBuffer: 512 * 1024 * 1024,
         timeout: limitMs,
         signal,
-        env: { ...process.env, LC_ALL: "C", GIT_OPTIONAL_LOCKS: "0" },
+        env: { ...process.env, LC_ALL: "C", ...harmlessEnv },
       },
       (error, stdout, stderr) => {
         if (!error) resolve(stdout);

@@ -1,5 +1,6 @@
 import { BangerError } from "@banger/core/client";
-import { basename, dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
+import { containPaths } from "./contained-paths.js";
 import { git } from "./git.js";
 
 class PathNotFoundError extends BangerError {
@@ -23,6 +24,16 @@ class NotARepositoryError extends BangerError {
   }
 }
 
+class ForeignWorkTreeError extends BangerError {
+  override readonly code = "ERR_FOREIGN_WORK_TREE";
+  override readonly kind = "usage";
+  constructor(path: string, top: string) {
+    super(`the git repository around ${path} has its files elsewhere: ${top}`, {
+      hint: "See who says so: git config --show-origin core.worktree",
+    });
+  }
+}
+
 /** A git work tree on the host, as `vm run <path>` copies it. */
 export interface Repository {
   /** absolute path of the work tree's top */
@@ -34,11 +45,13 @@ export interface Repository {
   readonly untracked: number;
   /** paths of submodules, whose files are not copied */
   readonly submodules: readonly string[];
+  /** tracked paths that lead out of the work tree, such as through a symlink; not copied */
+  readonly outside: readonly string[];
 }
 
 /**
- * Looks at the repository that encloses a path. Changes nothing.
- * @throws PathNotFoundError, NotARepositoryError
+ * Looks at the repository that encloses a path. Changes nothing, and runs nothing that the repository brings along.
+ * @throws PathNotFoundError, NotARepositoryError, ForeignWorkTreeError
  */
 export async function inspectRepository(
   path: string,
@@ -56,7 +69,7 @@ export async function inspectRepository(
   const directory = kind.isDirectory() ? start : dirname(start);
   const top = await findTop(directory, path, signal);
   const listed = await git(top, ["ls-files", "-z", "--stage"], signal);
-  const files: Buffer[] = [];
+  const tracked: Buffer[] = [];
   const submodules: string[] = [];
   let last: Buffer | undefined;
   for (const entry of splitZeros(listed)) {
@@ -69,6 +82,11 @@ export async function inspectRepository(
       submodules.push(file.toString("utf8"));
       continue;
     }
+    tracked.push(file);
+  }
+  const { inside, outside } = await containPaths(top, tracked);
+  const files: Buffer[] = [];
+  for (const file of inside) {
     const there = await lstat(
       Buffer.concat([Buffer.from(`${top}/`), file]),
     ).catch((error: unknown) => {
@@ -90,6 +108,7 @@ export async function inspectRepository(
     files,
     untracked: splitZeros(others).length,
     submodules,
+    outside: outside.map((file) => file.toString("utf8")),
   };
 }
 
@@ -100,14 +119,60 @@ async function findTop(
 ): Promise<string> {
   const { GitFailedError } = await import("./git.js");
   try {
-    const top = await git(directory, ["rev-parse", "--show-toplevel"], signal);
-    return top.toString("utf8").replace(/\n$/, "");
+    const top = await revParse(directory, "--show-toplevel", signal);
+    const gitDirectory = await revParse(
+      directory,
+      "--absolute-git-dir",
+      signal,
+    );
+    if (!(await belongs(directory, top, gitDirectory)))
+      throw new ForeignWorkTreeError(path, top);
+    return top;
   } catch (error) {
     if (!(error instanceof GitFailedError)) throw error;
     if (error.output.includes("must be run in a work tree"))
       throw new NotARepositoryError(path, "is in a bare git repository");
     if (error.output.includes("not a git repository"))
       throw new NotARepositoryError(path, "is not in a git repository");
+    throw error;
+  }
+}
+
+async function revParse(
+  directory: string,
+  what: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const answer = await git(directory, ["rev-parse", what], signal);
+  return answer.toString("utf8").replace(/\n$/, "");
+}
+
+/**
+ * Whether the directory lies in the work tree, and the work tree's own `.git` is the repository that git used. With core.worktree a
+ * stranger's repository names any directory as its work tree, such as the home around it.
+ */
+async function belongs(
+  directory: string,
+  top: string,
+  gitDirectory: string,
+): Promise<boolean> {
+  const { readFile, realpath, stat } = await import("node:fs/promises");
+  const real = await realpath(directory);
+  if (real !== top && !real.startsWith(top === "/" ? top : `${top}/`))
+    return false;
+  const own = join(top, ".git");
+  try {
+    // A submodule or a linked work tree has a file that names its repository.
+    const target = (await stat(own)).isFile()
+      ? /^gitdir: (.*?)\n*$/s.exec(await readFile(own, "utf8"))?.[1]
+      : own;
+    return (
+      target !== undefined &&
+      (await realpath(resolve(top, target))) === (await realpath(gitDirectory))
+    );
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return false;
     throw error;
   }
 }

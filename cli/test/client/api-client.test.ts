@@ -188,13 +188,56 @@ describe("ApiClient", () => {
     });
     const client = new ApiClient({ socketPath, control: starter });
     expect(await client.read("/v1/vms")).toEqual(["new"]);
-    expect(starter.ended).toHaveBeenCalledWith(4242);
+    expect(starter.ended).toHaveBeenCalledWith(4242, undefined);
 
     old = true;
     const futile = control();
     await expect(
       new ApiClient({ socketPath, control: futile }).read("/v1/vms"),
     ).rejects.toMatchObject({ code: "ERR_DAEMON_OUTDATED" });
+    expect(futile.start).toHaveBeenCalledOnce();
+  });
+
+  it("replaces it for an upgrade too, and asks again, once", async () => {
+    const home = await temporaryDirectory();
+    let old = true;
+    const builds: unknown[] = [];
+    const { socketPath, requests } = await startFakeDaemon(
+      home,
+      { "POST /v1/daemon/stop": { pid: 4242 } },
+      undefined,
+      ({ headers }) => {
+        builds.push(headers["banger-build"]);
+        return old ? outdated : undefined;
+      },
+    );
+    const abort = new AbortController();
+    const upgrade = async (starter: DaemonControl): Promise<void> => {
+      const client = new ApiClient({
+        socketPath,
+        build: "b1",
+        control: starter,
+      });
+      const path = "/v1/vms/web/exec";
+      const { signal } = abort;
+      const { socket } = await client.upgrade(path, "banger-stream-v1", signal);
+      socket.destroy();
+    };
+    const starter = control(() => {
+      old = false;
+      return Promise.resolve();
+    });
+    await upgrade(starter);
+    expect(builds).toEqual(["b1", "b1"]);
+    expect(requests.map(({ url }) => url)).toEqual(["/v1/daemon/stop"]);
+    // With the signal: an interruption must end the wait.
+    expect(starter.ended).toHaveBeenCalledWith(4242, abort.signal);
+
+    old = true;
+    const futile = control();
+    await expect(upgrade(futile)).rejects.toMatchObject({
+      code: "ERR_DAEMON_OUTDATED",
+    });
     expect(futile.start).toHaveBeenCalledOnce();
   });
 });

@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, stat } from "node:fs/promises";
 import { connect } from "node:net";
 import { resolvePaths } from "@banger/host/client";
@@ -5,10 +7,11 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import {
   DaemonLauncher,
   daemonOutFile,
+  type LauncherOptions,
 } from "../../src/client/start-daemon.js";
 import { temporaryDirectory } from "../temporary-directory.js";
 
-async function launcher(script: string) {
+async function launcher(script: string, options: LauncherOptions = {}) {
   const home = await temporaryDirectory();
   const paths = resolvePaths({ BANGER_HOME: home });
   await mkdir(paths.runDirectory, { recursive: true });
@@ -18,7 +21,7 @@ async function launcher(script: string) {
   };
   return {
     paths,
-    start: () => new DaemonLauncher(paths, program).start(),
+    start: () => new DaemonLauncher(paths, program, options).start(),
   };
 }
 
@@ -56,6 +59,23 @@ describe("DaemonLauncher", () => {
     process.kill(pid);
   });
 
+  it("starts the next one when the first found the lock of one that just ended", async () => {
+    const { paths, start } = await launcher(`
+      const fs = require("node:fs");
+      const runs = process.env.BANGER_HOME + "/runs";
+      fs.appendFileSync(runs, "x");
+      if (fs.statSync(runs).size === 1) process.exit(0);
+      ${listening}
+    `);
+    await start();
+    process.kill(await askPid(paths.daemonSocket));
+  });
+
+  it("gives up when the lock stays held and nobody answers", async () => {
+    const { start } = await launcher("process.exit(0)", { startLimitMs: 500 });
+    await expect(start()).rejects.toMatchObject({ code: "ERR_DAEMON_START" });
+  });
+
   it("shows the error that the daemon printed last", async () => {
     const report = {
       code: "ERR_CONFIG_SYNTAX",
@@ -81,5 +101,50 @@ describe("DaemonLauncher", () => {
       message: expect.stringContaining("status 9") as unknown,
       details: [expect.stringMatching(/^boom \d+$/)],
     });
+  });
+});
+
+describe("DaemonLauncher, the end of a daemon", () => {
+  async function ending(options: LauncherOptions) {
+    const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 9e5)"]);
+    onTestFinished(() => void child.kill("SIGKILL"));
+    await once(child, "spawn");
+    const paths = resolvePaths({ BANGER_HOME: await temporaryDirectory() });
+    const program = { args: [], env: {} };
+    const { pid = 0 } = child;
+    return {
+      child,
+      pid,
+      launcher: new DaemonLauncher(paths, program, options),
+    };
+  }
+
+  it("is waited for, and a slow one is told once", async () => {
+    const told: number[] = [];
+    const { child, pid, launcher } = await ending({
+      slowEndMs: 0,
+      onSlowEnd: (slow) => {
+        told.push(slow);
+        setTimeout(() => child.kill("SIGKILL"), 100);
+      },
+    });
+    await launcher.ended(pid);
+    expect(told).toEqual([pid]);
+    expect(child.killed).toBe(true);
+  });
+
+  it("that does not come is an error of its own", async () => {
+    const { pid, launcher } = await ending({ endLimitMs: 100 });
+    await expect(launcher.ended(pid)).rejects.toMatchObject({
+      code: "ERR_DAEMON_STOP",
+      message: expect.stringContaining(String(pid)) as unknown,
+    });
+  });
+
+  it("is not waited for after an interruption", async () => {
+    const { pid, launcher } = await ending({});
+    const reason = new Error("ctrl-c");
+    const waiting = launcher.ended(pid, AbortSignal.abort(reason));
+    await expect(waiting).rejects.toBe(reason);
   });
 });

@@ -191,7 +191,7 @@ async function readStart(
   const parsed =
     first.done === true || first.value.channel !== Channel.control
       ? undefined
-      : startMessage.safeParse(parseJson(first.value.payload)).data;
+      : startMessage.safeParse(parseJson(first.value.payload.toString())).data;
   if (!parsed)
     throw new InvalidValueError(
       "the stream does not begin with a valid start message",
@@ -227,7 +227,7 @@ async function feed(
 }
 
 function handleControl(payload: Buffer, process: GuestProcess): void {
-  const message = laterMessage.safeParse(parseJson(payload)).data;
+  const message = laterMessage.safeParse(parseJson(payload.toString())).data;
   if (message?.type === "eof") process.stdin.end();
   else if (message?.type === "resize") process.resize(message);
 }
@@ -280,13 +280,4 @@ function drained(socket: Duplex): Promise<void> {
     socket.on("drain", done).on("close", done);
     if (socket.destroyed) done();
   });
-}
-
-function parseJson(payload: Buffer): unknown {
-  try {
-    return JSON.parse(payload.toString("utf8"));
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }

@@ -6,6 +6,7 @@ import {
   type Logger,
   type OperationContext,
 } from "@banger/core";
+import { asDiskFull } from "../files/disk-full.js";
 import type { Activity } from "./activity.js";
 import type { OperationEvent } from "./schemas.js";
 
@@ -55,7 +56,8 @@ export async function streamOperation(
     const { elapsedMs } = operation.timeline;
     operation.logger.info("Operation done", { what, durationMs: elapsedMs });
     send({ type: "result", value, elapsedMs });
-  } catch (error) {
+  } catch (thrown) {
+    const error = asDiskFull(what, thrown);
     // A refusal is the user's business and needs no stack.
     if (isBangerError(error) && error.kind !== "failed") {
       const { code, message } = error;

@@ -17,6 +17,7 @@ import fastify, {
   type FastifyServerOptions,
 } from "fastify";
 import { z } from "zod";
+import { asDiskFull } from "../files/disk-full.js";
 import type { Activity } from "./activity.js";
 import { buildHeader } from "./build-header.js";
 import { serveExecStream } from "./exec-stream.js";
@@ -86,7 +87,9 @@ export class ApiServer {
     });
     const { routes, version, build } = options;
     this.#app.setErrorHandler(async (error, _request, reply) => {
-      const report = reportError(toBangerError(error));
+      const report = reportError(
+        toBangerError(asDiskFull("the request", error)),
+      );
       if (report.code === "ERR_INTERNAL")
         options.logger.error("Request failed", { error });
       await reply.status(httpStatus[report.kind]).send(report);
@@ -101,13 +104,7 @@ export class ApiServer {
     });
     this.#app.addHook("onRequest", async (request, reply) => {
       reply.header(buildHeader, build);
-      const client = request.headers[buildHeader];
-      const replaceable =
-        typeof client === "string" &&
-        client !== build &&
-        options.activity.isIdle;
-      if (replaceable && request.url !== "/v1/daemon/stop")
-        throw new DaemonOutdatedError(build, client);
+      if (request.url !== "/v1/daemon/stop") this.#refuseOtherBuild(request);
     });
     const document = openApiDocument(routes, version);
     this.#app.get("/v1/openapi.json", () => document);
@@ -117,18 +114,12 @@ export class ApiServer {
     });
   }
 
-  /** Listens; nobody but the owner may connect, from the socket's first moment. */
+  /** Listens; nobody but the owner may connect, from the socket's first moment when its directory has mode 0700, as it must. */
   async listen(): Promise<void> {
     const { socketPath } = this.#options;
     await rm(socketPath, { force: true });
-    // Before the umask changes for the whole process: only the bind itself must happen under it.
-    await this.#app.ready();
-    const before = process.umask(0o177);
-    try {
-      await this.#app.listen({ path: socketPath });
-    } finally {
-      process.umask(before);
-    }
+    // Its directory is closed to others, so nobody else can reach it before it is closed itself; a umask would be the whole process's.
+    await this.#app.listen({ path: socketPath });
     await chmod(socketPath, 0o600);
   }
 
@@ -136,6 +127,14 @@ export class ApiServer {
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#app.close();
+  }
+
+  /** A client of another build gets an idle daemon replaced, whatever it asks for. @throws DaemonOutdatedError */
+  #refuseOtherBuild({ headers }: Pick<IncomingMessage, "headers">): void {
+    const { build, activity } = this.#options;
+    const client = headers[buildHeader];
+    if (typeof client === "string" && client !== build && activity.isIdle)
+      throw new DaemonOutdatedError(build, client);
   }
 
   #add(route: Route): void {
@@ -210,6 +209,7 @@ export class ApiServer {
       return;
     }
     try {
+      this.#refuseOtherBuild(request);
       const vm = await vmService.getRunning(decode(reference));
       const abort = new AbortController();
       const ended = activity.beginSession(vm.id, abort);

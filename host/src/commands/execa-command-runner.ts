@@ -8,6 +8,7 @@ import {
   type CommandRunner,
 } from "@banger/core";
 import { CapturedStream } from "./captured-stream.js";
+import { ParentDeath } from "./parent-death.js";
 import { endGroup, signalGroup } from "./process-group.js";
 import { findProgram, searchDirectories } from "./search-path.js";
 
@@ -25,9 +26,12 @@ type Interruption =
 
 /**
  * Runs programs through execa, each as the leader of a process group of its own: execa's own time limit and cancellation reach only the
- * direct child and wait for pipes that a grandchild may hold open, so limits, output and the end are handled here.
+ * direct child and wait for pipes that a grandchild may hold open, so limits, output and the end are handled here. A program does not
+ * outlive this process.
  */
 export class ExecaCommandRunner implements CommandRunner {
+  readonly #parentDeath = new ParentDeath();
+
   find(program: string): Promise<string | undefined> {
     return findProgram(program, process.env["PATH"]);
   }
@@ -39,12 +43,14 @@ export class ExecaCommandRunner implements CommandRunner {
     if (command.signal?.aborted) throw cancelled();
     const file = await this.find(command.file);
     if (file === undefined) throw new ToolMissingError(name);
+    const { args } = command;
+    const invocation = await this.#parentDeath.wrap({ file, args });
     // 0.1 s to load: not before the first command.
     const { execa } = await import("execa");
     if (command.signal?.aborted) throw cancelled();
 
     const { input } = command;
-    const child = execa(file, command.args, {
+    const child = execa(invocation.file, invocation.args, {
       detached: true,
       cleanup: false,
       reject: false,
@@ -64,12 +70,7 @@ export class ExecaCommandRunner implements CommandRunner {
     if (group === undefined) {
       const { shortMessage, cause } = await child;
       const problem = cause instanceof Error ? cause.message : shortMessage;
-      throw new CommandFailedError(
-        command,
-        `could not be started: ${problem ?? "unknown reason"}`,
-        { stderr: "" },
-        { cause },
-      );
+      throw startFailure(command, problem ?? "unknown reason", cause);
     }
 
     let interrupt = (_why: Interruption): void => undefined;
@@ -117,8 +118,26 @@ export class ExecaCommandRunner implements CommandRunner {
       stdout.abandon();
       stderr.abandon();
     }
+    const problem =
+      typeof outcome === "number"
+        ? ParentDeath.problem(file, outcome, stderr.text)
+        : undefined;
+    if (problem !== undefined) throw startFailure(command, problem);
     return conclude(command, outcome, stdout.text, stderr.text, cancelled);
   }
+}
+
+function startFailure(
+  command: Command,
+  problem: string,
+  cause?: unknown,
+): CommandFailedError {
+  return new CommandFailedError(
+    command,
+    `could not be started: ${problem}`,
+    { stderr: "" },
+    { cause },
+  );
 }
 
 /** How the program ended, once its output is complete. */

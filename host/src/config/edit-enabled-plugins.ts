@@ -21,8 +21,8 @@ import {
   type TomlTable,
 } from "./toml-document.js";
 
-/** A list below `[plugins]`: ids of enabled plugins, or names of packages that are looked at. */
-type PluginList = "enabled" | "packages";
+/** The list below `[plugins]` that is edited: ids of enabled plugins. */
+const key = "enabled";
 
 export interface PluginListChange {
   /** the list after it */
@@ -38,30 +38,12 @@ export interface PluginListChange {
  * @throws ConfigUnreadableError, ConfigSyntaxError, ConfigInvalidError when the list would be no list of ids
  * @throws {@link ConfigEditError} when the file is written in a way that this cannot change safely
  */
-export function setPluginEnabled(options: {
+export async function setPluginEnabled(options: {
   readonly file: string;
   readonly id: string;
   readonly enabled: boolean;
 }): Promise<PluginListChange> {
-  return changeList("enabled", options.file, options.id, options.enabled);
-}
-
-/** The same for a package in `[plugins] packages`. @see setPluginEnabled */
-export function setPluginPackage(options: {
-  readonly file: string;
-  readonly packageName: string;
-  readonly present: boolean;
-}): Promise<PluginListChange> {
-  const { file, packageName, present } = options;
-  return changeList("packages", file, packageName, present);
-}
-
-async function changeList(
-  key: PluginList,
-  path: string,
-  item: string,
-  add: boolean,
-): Promise<PluginListChange> {
+  const { file: path, id: item, enabled: add } = options;
   // A linked file, as dotfile tools have it, stays a link.
   const file = await realpath(path).catch((error: unknown) => {
     if (hasErrorCode(error, "ENOENT")) return path;
@@ -71,7 +53,6 @@ async function changeList(
   const { plugins } = document.data;
   const written = valueAt(document.data, ["plugins", key]);
   const before = checkList(
-    key,
     document,
     isTable(plugins) || plugins === undefined
       ? written === undefined
@@ -83,10 +64,10 @@ async function changeList(
   const after = add
     ? [...before, item]
     : before.filter((entry) => entry !== item);
-  checkList(key, document, { [key]: after });
+  checkList(document, { [key]: after });
 
-  const text = editText(document.text ?? "", key, item, add, after);
-  if (!isFaithful(file, document.data, text, key, after))
+  const text = editText(document.text ?? "", item, add, after);
+  if (!isFaithful(file, document.data, text, after))
     throw new ConfigEditError(file, key, after);
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   await writeAtomically(file, text);
@@ -95,7 +76,6 @@ async function changeList(
 
 /** The list as it is in force: the file's or the default. @throws ConfigInvalidError */
 function checkList(
-  key: PluginList,
   document: TomlDocument,
   plugins: unknown,
 ): readonly string[] {
@@ -108,7 +88,6 @@ function checkList(
 
 function editText(
   text: string,
-  key: PluginList,
   item: string,
   add: boolean,
   after: readonly string[],
@@ -148,7 +127,6 @@ function isFaithful(
   file: string,
   before: TomlTable,
   text: string,
-  key: PluginList,
   list: readonly string[],
 ): boolean {
   const { plugins } = before;

@@ -1,11 +1,13 @@
 import { access, rename, rm } from "node:fs/promises";
 import type {
+  Command,
   CommandRunner,
   Drive,
   Image,
   RootDisks,
   VmRecord,
 } from "@banger/core";
+import { orDiskFull } from "../files/disk-full.js";
 
 /** The root disk as a qcow2 overlay whose backing file is the image's raw file system. */
 export class Qcow2RootDisks implements RootDisks {
@@ -28,7 +30,7 @@ export class Qcow2RootDisks implements RootDisks {
     if (await exists(path)) return;
     const half = `${path}.new`;
     await rm(half, { force: true });
-    await this.#commands.run({
+    const command: Command = {
       file: "qemu-img",
       args: [
         "create",
@@ -43,7 +45,10 @@ export class Qcow2RootDisks implements RootDisks {
       ],
       timeoutMs: 30_000,
       signal,
-    });
+    };
+    await orDiskFull(`making the root disk of ${vm.name}`, () =>
+      this.#commands.run(command),
+    );
     await rename(half, path);
   }
 }

@@ -1,8 +1,10 @@
 import { open, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { StringDecoder } from "node:string_decoder";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { VmRecord } from "@banger/core";
 import { hasErrorCode } from "./error-code.js";
+import { vmFileNames } from "./vm-files.js";
 
 /** Most that is read back from the end of a console log, bytes. */
 const mostTailBytes = 4 * 1024 * 1024;
@@ -19,7 +21,7 @@ export interface ConsoleRequest {
 /** Reads guests' console logs. The text is the guest's own and hostile: whoever shows it on a terminal must filter it. */
 export class ConsoleReader {
   async *read(vm: VmRecord, request: ConsoleRequest): AsyncGenerator<string> {
-    const path = `${vm.runtime.directory}/console.log`;
+    const path = join(vm.runtime.directory, vmFileNames.consoleLog);
     // A read may end in the middle of a character.
     let decoder = new StringDecoder("utf8");
     let offset = (await sizeOf(path)) ?? 0;

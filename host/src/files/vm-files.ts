@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { mkdir, open, rm, statfs } from "node:fs/promises";
+import { mkdir, open, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import {
   JoinedError,
@@ -7,6 +7,7 @@ import {
   type VmId,
   type VmRecord,
 } from "@banger/core";
+import { freeBytesAt, orDiskFull } from "./disk-full.js";
 import { hasErrorCode } from "./error-code.js";
 import { vmDirectory, vmRunDirectory, type Paths } from "../paths.js";
 import { consoleLines } from "./console-text.js";
@@ -16,6 +17,8 @@ import { ensureRunDirectory } from "./private-directories.js";
 export const vmFileNames = {
   /** written for each start, gone after it */
   bootInitrd: "boot.initrd",
+  /** `bootInitrd` while it is written */
+  unfinishedInitrd: "boot.initrd.new",
   /** what the guest wrote on its serial console */
   consoleLog: "console.log",
   handles: "handles.json",
@@ -43,9 +46,11 @@ export class LocalVmFiles implements VmFiles {
 
   async ensure(vm: VmRecord): Promise<void> {
     const { directory, runDirectory } = ownDirectories(vm);
-    await ensureRunDirectory(this.#paths);
-    for (const path of [directory, runDirectory])
-      await mkdir(path, { recursive: true, mode: 0o700 });
+    await orDiskFull(`making the directories of ${vm.name}`, async () => {
+      await ensureRunDirectory(this.#paths);
+      for (const path of [directory, runDirectory])
+        await mkdir(path, { recursive: true, mode: 0o700 });
+    });
   }
 
   async removeRun(vm: VmRecord): Promise<void> {
@@ -53,6 +58,7 @@ export class LocalVmFiles implements VmFiles {
     await removeEach(vm, [
       runDirectory,
       join(directory, vmFileNames.bootInitrd),
+      join(directory, vmFileNames.unfinishedInitrd),
     ]);
   }
 
@@ -68,8 +74,7 @@ export class LocalVmFiles implements VmFiles {
   }
 
   async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#paths.stateDirectory);
-    return bavail * bsize;
+    return freeBytesAt(this.#paths.stateDirectory);
   }
 }
 

@@ -1,10 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { asDiskFull } from "./disk-full.js";
+import { syncDirectory } from "./sync.js";
 
 /**
  * Replaces a file, mode 0600: after a crash at any moment there is the old content or the new, on disk. The directory must exist.
  * A temporary file `.<name>.<random>.tmp` stays only when the process dies in between.
+ * @throws DiskFullError
  */
 export async function writeAtomically(
   file: string,
@@ -24,17 +27,7 @@ export async function writeAtomically(
     await rename(temporary, file);
   } catch (error) {
     await rm(temporary, { force: true });
-    throw error;
+    throw asDiskFull(`writing ${file}`, error);
   }
   await syncDirectory(directory);
-}
-
-/** Makes a rename or a removal in a directory durable. */
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

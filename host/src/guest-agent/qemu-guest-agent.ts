@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import {
   CancelledError,
@@ -7,13 +6,14 @@ import {
   type Logger,
   type VmRecord,
 } from "@banger/core";
+import { socketPath, vmSocketNames } from "../paths.js";
 import { AgentClient } from "./agent-client.js";
 import { AgentProtocolError, AgentRefusedError } from "./agent-errors.js";
 import { agentLimits, type AgentLimits } from "./agent-limits.js";
 import { connectUnixSocket } from "./unix-socket.js";
 
 /**
- * qemu-guest-agent behind the socket `agent.sock` in a VM's run directory. The VMM serves one client on it, so each VM has one
+ * qemu-guest-agent behind a socket in a VM's run directory. The VMM serves one client on it, so each VM has one
  * connection, kept until the VMM ends.
  */
 export class QemuGuestAgent implements GuestAgent {
@@ -103,7 +103,7 @@ export class QemuGuestAgent implements GuestAgent {
   }
 
   #client(vm: VmRecord): AgentClient {
-    const path = join(vm.runtime.runDirectory, "agent.sock");
+    const path = socketPath(vm.runtime.runDirectory, vmSocketNames.agent);
     let client = this.#clients.get(path);
     if (!client) {
       client = new AgentClient(

@@ -2,6 +2,7 @@ import {
   BangerError,
   driveDevice,
   newcEntry,
+  SlotConflictError,
   type GuestConfig,
   type GuestFile,
   type MachineConfig,
@@ -26,13 +27,13 @@ const directoryModes: Readonly<Record<string, number>> = {
 /**
  * The guest configuration as entries of a cpio archive, as the initramfs script reads it: `/banger/mounts`, `/banger/network` and the
  * tree `/banger/files`. Pure.
- * @throws {@link GuestPathError}
+ * @throws {@link GuestPathError}, and SlotConflictError for a unit that would replace one of the files
  */
 export function guestEntries(
   guest: GuestConfig,
   machine: MachineConfig,
 ): readonly Uint8Array[] {
-  const files = { ...guest.files, ...unitFiles(guest) };
+  const files = withUnits(guest);
   const table = (path: string, content: string): readonly Uint8Array[] =>
     newcEntry({ kind: "file", path, mode: 0o600, content });
   return [
@@ -72,6 +73,14 @@ function unitFiles(guest: GuestConfig): Readonly<Record<string, GuestFile>> {
     }
   }
   return files;
+}
+
+function withUnits(guest: GuestConfig): Readonly<Record<string, GuestFile>> {
+  const units = unitFiles(guest);
+  for (const path of Object.keys(units))
+    if (Object.hasOwn(guest.files, path))
+      throw new SlotConflictError("files", path, "a unit", "PLUGIN");
+  return { ...guest.files, ...units };
 }
 
 function fileEntries(files: Readonly<Record<string, GuestFile>>): Uint8Array[] {

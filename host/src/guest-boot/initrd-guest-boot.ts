@@ -1,5 +1,6 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { readFile, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import {
@@ -14,6 +15,8 @@ import {
   type MachineConfig,
   type VmRecord,
 } from "@banger/core";
+import { asDiskFull } from "../files/disk-full.js";
+import { vmFileNames } from "../files/vm-files.js";
 import { guestEntries, GuestPathError } from "./guest-tree.js";
 
 class GuestConfigTooLargeError extends BangerError {
@@ -58,20 +61,22 @@ export class InitrdGuestBoot implements GuestBoot {
     if (sizeBytes > (machine.memoryMiB * 2 ** 20) / 4) {
       throw new GuestConfigTooLargeError(vm.name, sizeBytes, machine.memoryMiB);
     }
-    const path = `${vm.runtime.directory}/boot.initrd`;
+    const { directory } = vm.runtime;
+    const path = join(directory, vmFileNames.bootInitrd);
+    const unfinished = join(directory, vmFileNames.unfinishedInitrd);
     try {
       await pipeline(
         Readable.from(
           bootParts(image.files.initrd, imageBytes, entries, archives),
         ),
-        createWriteStream(`${path}.new`, { mode: 0o600 }),
+        createWriteStream(unfinished, { mode: 0o600 }),
         { signal },
       );
-      await rename(`${path}.new`, path);
+      await rename(unfinished, path);
     } catch (error) {
-      await rm(`${path}.new`, { force: true });
+      await rm(unfinished, { force: true });
       throwIfCancelled(signal, `writing the boot file of ${vm.name}`);
-      throw error;
+      throw asDiskFull(`writing the boot file of ${vm.name}`, error);
     }
     return path;
   }

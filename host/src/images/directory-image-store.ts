@@ -9,6 +9,8 @@ import {
   type OperationContext,
   type VmStore,
 } from "@banger/core";
+import { orDiskFull } from "../files/disk-full.js";
+import { syncDirectory, syncFiles } from "../files/sync.js";
 import type { ImageBuilder } from "./image-builder.js";
 import { readImage } from "./image-manifest.js";
 import { recipes, type Recipe } from "./recipe.js";
@@ -93,33 +95,37 @@ export class DirectoryImageStore implements ImageStore {
     return image;
   }
 
-  /** Removes what an interrupted build or removal left. Once, before anything is built. */
+  /**
+   * Removes what an interrupted build or removal left. Once, before anything is built. What cannot be removed costs space, and is
+   * logged: the daemon is needed all the more then.
+   */
   async removeStaging(): Promise<void> {
     for (const name of await this.#entries()) {
       if (!name.startsWith(stagingPrefix)) continue;
       const id = name.slice(stagingPrefix.length);
       this.#logger.info("Removing an unfinished image", { id });
-      await this.#builder.remove(id, `${this.#directory}/${name}`);
+      await this.#removeUnfinished(id, `${this.#directory}/${name}`);
     }
   }
 
   async #build(recipe: Recipe, operation: OperationContext): Promise<Image> {
     const id = `${recipe.name}-${randomBytes(6).toString("hex")}`;
     const staging = `${this.#directory}/${stagingPrefix}${id}`;
-    await mkdir(staging, { recursive: true, mode: 0o700 });
-    try {
-      await this.#builder.build(recipe, id, staging, operation);
-      await rename(staging, `${this.#directory}/${id}`);
-    } catch (error) {
-      // The first cause stays the cause; the next daemon tries again to remove what is left here.
-      await this.#builder.remove(id, staging).catch((leftover: unknown) => {
-        this.#logger.error("Unfinished image could not be removed", {
-          id,
-          error: leftover,
-        });
-      });
-      throw error;
-    }
+    const what = `building the image ${recipe.name}`;
+    await orDiskFull(what, async () => {
+      await mkdir(staging, { recursive: true, mode: 0o700 });
+      try {
+        await this.#builder.build(recipe, id, staging, operation);
+        // Content before name: else a power cut may leave the name on empty files.
+        await syncFiles(staging);
+        await rename(staging, `${this.#directory}/${id}`);
+        await syncDirectory(this.#directory);
+      } catch (error) {
+        // The first cause stays the cause; the next daemon tries again to remove what is left here.
+        await this.#removeUnfinished(id, staging);
+        throw error;
+      }
+    });
     const image = await readImage(`${this.#directory}/${id}`);
     if (!image)
       throw new Error(`the manifest of the new image ${id} is not valid`);
@@ -128,6 +134,17 @@ export class DirectoryImageStore implements ImageStore {
       this.#logger.warn("Earlier images could not be removed", { id, error });
     });
     return image;
+  }
+
+  async #removeUnfinished(id: string, staging: string): Promise<void> {
+    try {
+      await this.#builder.remove(id, staging);
+    } catch (error) {
+      this.#logger.error("Unfinished image could not be removed", {
+        id,
+        error,
+      });
+    }
   }
 
   /** Earlier images of the name go, unless a VM was made from them. */

@@ -9,12 +9,19 @@ import {
 } from "node:fs/promises";
 import {
   BangerError,
+  CommandFailedError,
   runStage,
   ToolMissingError,
+  type Command,
   type CommandRunner,
   type HostFacts,
   type OperationContext,
 } from "@banger/core";
+import {
+  DiskFullError,
+  requireFreeBytes,
+  saysDiskFull,
+} from "../files/disk-full.js";
 import { aptSources } from "./apt-sources.js";
 import { imageFiles, type ImageManifest } from "./image-manifest.js";
 import { endBuild } from "./end-build.js";
@@ -32,6 +39,9 @@ class ImageBuildError extends BangerError {
   }
 }
 
+/** What a build takes at most of the file system that it works in, and of the one that holds the images, bytes. */
+const neededBytes = 2 * 2 ** 30;
+const workParent = "/var/tmp";
 /** Longest build, ms; a minute is usual, a slow mirror takes many. */
 const buildLimitMs = 45 * 60_000;
 /** Size of the root file system as the guest sees it; the file is sparse. */
@@ -65,35 +75,43 @@ export class ImageBuilder {
   readonly #hostFacts: HostFacts;
   readonly #asRoot: RootNamespace;
   readonly #mirror: string | undefined;
+  readonly #freeBytes: ((path: string) => Promise<number>) | undefined;
 
   constructor(options: {
     commands: CommandRunner;
     hostFacts: HostFacts;
     mirror?: string | undefined;
+    /** default: what the system says */
+    freeBytes?: (path: string) => Promise<number>;
   }) {
     this.#commands = options.commands;
     this.#hostFacts = options.hostFacts;
     this.#mirror = options.mirror;
     this.#asRoot = new RootNamespace(options);
+    this.#freeBytes = options.freeBytes;
   }
 
   /**
    * Where a build works beside its staging directory: the hooks of mmdebstrap run as another user and pass through a shell, so this
-   * path is short, plain and open to read. Derived from the staging name, so that a later daemon finds it.
+   * path is short, plain and, until the packages are installed, open to read. Derived from the staging name, so that a later daemon finds it.
    */
   workDirectory(id: string): string {
-    return `/var/tmp/banger-build-${id}`;
+    return `${workParent}/banger-build-${id}`;
   }
 
-  /** Fills `staging` with an image's files, the manifest last. On a throw `remove` takes away what is left. */
+  /** Fills `staging` with an image's files, the manifest last. On a throw `remove` takes away what is left. @throws DiskFullError before anything is done */
   async build(
     recipe: Recipe,
     id: string,
     staging: string,
     operation: OperationContext,
   ): Promise<void> {
+    const what = `building the image ${recipe.name}`;
+    for (const path of [staging, workParent])
+      await requireFreeBytes(what, path, neededBytes, this.#freeBytes);
     const work = this.workDirectory(id);
     await mkdir(work, { mode: 0o755 });
+    // apt gives up its rights before it downloads, and without access it would not.
     await chmod(work, 0o755);
     await cp(recipe.directory, `${work}/recipe`, { recursive: true });
     await runStage(
@@ -102,6 +120,8 @@ export class ImageBuilder {
       "downloading and installing Debian packages",
       () => this.#installPackages(recipe, work, operation),
     );
+    // What follows makes set-id programs, and needs no other user.
+    await chmod(work, 0o700);
     await runStage(operation, "unpack", "unpacking the tree", () =>
       this.#unpack(work, staging, operation.signal),
     );
@@ -156,7 +176,9 @@ export class ImageBuilder {
     const { signal, progress, logger } = operation;
     const packages = await readList(`${recipe.directory}/packages`);
     const sources = this.#mirror ?? (await aptSources(recipe.suite));
-    await this.#commands.run({
+    // Many lines may follow the one that says why.
+    let fullLine: string | undefined;
+    const command: Command = {
       file: "mmdebstrap",
       args: [
         `--mode=${this.#hostFacts.isRoot ? "root" : "unshare"}`,
@@ -184,11 +206,19 @@ export class ImageBuilder {
       signal,
       onLine: (line) => {
         logger.debug("mmdebstrap", { line });
+        if (saysDiskFull(line)) fullLine ??= line;
         const step = /^I: (?!success)(.*)/.exec(line)?.[1];
         if (step !== undefined)
           progress("packages", step.replaceAll(`${work}/`, ""));
       },
-    });
+    };
+    try {
+      await this.#commands.run(command);
+    } catch (error) {
+      if (fullLine === undefined || !(error instanceof CommandFailedError))
+        throw error;
+      throw new DiskFullError(`building the image ${recipe.name}`, error);
+    }
   }
 
   async #unpack(

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import type { Image } from "@banger/core";
 import { z } from "zod";
+import { parseJson } from "../files/parse-json.js";
 
 /** `manifest.json` of an image directory; the files' names are fixed. */
 const imageManifestSchema = z.strictObject({
@@ -50,13 +51,4 @@ export async function readImage(directory: string): Promise<Image | undefined> {
       ...(workSeed ? { workSeed: `${directory}/${imageFiles.workSeed}` } : {}),
     },
   };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }

@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import type { Command, CommandRunner, HostFacts } from "@banger/core";
 
 /**
@@ -34,12 +35,17 @@ export class RootNamespace {
     );
   }
 
-  /** Removes a tree whatever the owners in it. Idempotent. */
-  removeTree(path: string): Promise<void> {
-    return this.run({
-      file: "rm",
-      args: ["-rf", "--", path],
-      timeoutMs: 120_000,
-    });
+  /** Removes a tree whatever the owners in it; without user namespaces, one whose owner we are. Idempotent. */
+  async removeTree(path: string): Promise<void> {
+    try {
+      await rm(path, { recursive: true, force: true });
+    } catch {
+      // Files of subordinate ids: what is really in the way, the second attempt says.
+      await this.run({
+        file: "rm",
+        args: ["-rf", "--", path],
+        timeoutMs: 120_000,
+      });
+    }
   }
 }

@@ -1,4 +1,8 @@
+import { readFile } from "node:fs/promises";
 import { BangerError, type CommandRunner, type HostFacts } from "@banger/core";
+
+import { hasErrorCode } from "../files/error-code.js";
+import { isStaticProgram } from "../images/elf.js";
 
 /** A program of the host that banger calls. */
 interface Requirement {
@@ -7,6 +11,8 @@ interface Requirement {
   readonly packageName: string;
   readonly purpose: string;
   readonly forUser?: true;
+  /** one that needs libraries does not count */
+  readonly isStatic?: true;
 }
 
 /** The guest's kernel is no host package: it is downloaded into the image and never installed on the host. */
@@ -35,6 +41,7 @@ const requirements: readonly Requirement[] = [
     program: "busybox",
     packageName: "busybox-static",
     purpose: "is the guest's initramfs",
+    isStatic: true,
   },
   {
     program: "ssh-keygen",
@@ -99,7 +106,7 @@ export class HostRequirements {
       ({ forUser }) => !forUser || !this.#hostFacts.isRoot,
     );
     const found = await Promise.all(
-      needed.map(({ program }) => this.#commands.find(program)),
+      needed.map((requirement) => this.#find(requirement)),
     );
     const missing = needed.filter((_, index) => found[index] === undefined);
     const apt = ["apt-get", "install", "-y", "--no-install-recommends"];
@@ -112,6 +119,13 @@ export class HostRequirements {
     };
   }
 
+  async #find({ program, isStatic }: Requirement): Promise<string | undefined> {
+    const path = await this.#commands.find(program);
+    return path !== undefined && isStatic && !(await isUsable(path))
+      ? undefined
+      : path;
+  }
+
   /**
    * Once everything was there it is not looked for again.
    * @throws {@link HostPackagesMissingError} with all that is missing
@@ -121,5 +135,15 @@ export class HostRequirements {
     const report = await this.report();
     if (report.missing.length > 0) throw new HostPackagesMissingError(report);
     this.#complete = true;
+  }
+}
+
+/** Known only for what can be read; an image build looks once more. */
+async function isUsable(path: string): Promise<boolean> {
+  try {
+    return isStaticProgram(await readFile(path));
+  } catch (error) {
+    if (hasErrorCode(error, "ENOENT", "EACCES")) return true;
+    throw error;
   }
 }

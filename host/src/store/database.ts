@@ -1,5 +1,6 @@
 import { closeSync, openSync } from "node:fs";
 import BetterSqlite3 from "better-sqlite3";
+import { asDiskFull } from "../files/disk-full.js";
 import type { Migration } from "./migration.js";
 import { migrations as allMigrations } from "./migrations/index.js";
 import {
@@ -16,6 +17,7 @@ const busyTimeoutMs = 5000;
 /**
  * Opens the database and brings its schema up to date. The file is made, mode 0600, when it is absent; its directory must exist.
  * @throws {@link DatabaseTooNewError} when a newer banger wrote it; nothing is changed then
+ * @throws DiskFullError when its disk is full
  * @throws {@link DatabaseUnreadableError} when it is no database, damaged, or out of reach
  */
 export function openDatabase(
@@ -37,6 +39,8 @@ export function openDatabase(
     return database;
   } catch (error) {
     database?.close();
+    const full = asDiskFull(`opening the database ${file}`, error);
+    if (full !== error) throw full;
     if (error instanceof DatabaseTooNewError || !isEnvironmental(error))
       throw error;
     throw new DatabaseUnreadableError(file, error);
@@ -98,7 +102,7 @@ function schemaVersion(database: Database): number {
 /** A fault of file, disk or lock; a wrong statement of ours is not. */
 function isEnvironmental(error: unknown): boolean {
   if (error instanceof BetterSqlite3.SqliteError)
-    return /^SQLITE_(NOTADB|CORRUPT|CANTOPEN|IOERR|FULL|READONLY|PERM|AUTH|BUSY|LOCKED|PROTOCOL)/.test(
+    return /^SQLITE_(NOTADB|CORRUPT|CANTOPEN|IOERR|READONLY|PERM|AUTH|BUSY|LOCKED|PROTOCOL)/.test(
       error.code,
     );
   return error instanceof Error && "syscall" in error;

@@ -10,6 +10,7 @@ import type {
 } from "@banger/core";
 import { z } from "zod";
 import { hasErrorCode } from "../files/error-code.js";
+import { parseJson } from "../files/parse-json.js";
 import { vmFileNames } from "../files/vm-files.js";
 import { writeAtomically } from "../files/write-atomically.js";
 
@@ -97,13 +98,4 @@ export class JsonHandleStore implements HandleStore {
 
 function handlesFile(vm: VmRecord): string {
   return join(vm.runtime.directory, vmFileNames.handles);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }

@@ -9,6 +9,7 @@ import {
   type VmStore,
 } from "@banger/core";
 import type { Statement, Transaction } from "better-sqlite3";
+import { orDiskFull } from "../files/disk-full.js";
 import type { Database } from "./database.js";
 import { AddressPoolExhaustedError } from "./store-errors.js";
 import {
@@ -91,21 +92,27 @@ export class SqliteVmStore implements VmStore {
     return row && this.#read(row);
   }
 
-  /** @throws AddressPoolExhaustedError besides what the contract names */
+  /** @throws AddressPoolExhaustedError and, as {@link update} and {@link remove}, DiskFullError besides what the contract names */
   async insert(
     name: string,
     build: (lease: number) => VmRecord,
   ): Promise<VmRecord> {
     // IMMEDIATE takes the write lock before the first read: two processes cannot choose the same lease.
-    return this.#insert.immediate(name, build);
+    return orDiskFull("writing the record of a VM", async () =>
+      this.#insert.immediate(name, build),
+    );
   }
 
   async update(id: VmId, change: (vm: VmRecord) => VmPatch): Promise<VmRecord> {
-    return this.#update.immediate(id, change);
+    return orDiskFull("writing the record of a VM", async () =>
+      this.#update.immediate(id, change),
+    );
   }
 
   async remove(id: VmId): Promise<void> {
-    this.#removeRow.run(id);
+    await orDiskFull("removing the record of a VM", async () =>
+      this.#removeRow.run(id),
+    );
     this.#reported.delete(id);
   }
 

@@ -1,5 +1,6 @@
 import { isVmId, type VmRecord } from "@banger/core";
 import type { z } from "zod";
+import { parseJson } from "../files/parse-json.js";
 import {
   vmRuntimeSchema,
   vmSpecSchema,
@@ -130,13 +131,4 @@ function readFields<Schema extends z.ZodObject>(
     else Reflect.deleteProperty(fields, key);
   }
   return fields as z.output<Schema>;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }

@@ -1,4 +1,5 @@
 import { readFile, readdir, stat } from "node:fs/promises";
+import { hasErrorCode } from "../files/error-code.js";
 
 /** A process told apart from a later one with the same pid. */
 export interface ProcessIdentity {
@@ -53,20 +54,31 @@ export async function findByArguments(
   return found;
 }
 
+/** Is it this user's? In a user namespace of the user it has another uid, one of the user's subordinate ones. */
 async function isOwn(pid: string): Promise<boolean> {
   try {
-    return (await stat(`/proc/${pid}`)).uid === process.getuid?.();
+    // Root may signal everybody's.
+    if (process.getuid?.() === 0) return (await stat(`/proc/${pid}`)).uid === 0;
+    return process.kill(Number(pid), 0);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    if (hasErrorCode(error, "ENOENT", "ESRCH", "EPERM")) return false;
     throw error;
   }
 }
 
-/** Process group of a live process, which commands of ours lead; `undefined` when it has ended. */
-export async function processGroupOf(pid: number): Promise<number | undefined> {
+/** Where a process belongs; a command of ours leads both. */
+export interface ProcessGroup {
+  readonly group: number;
+  readonly session: number;
+}
+
+/** Group and session of a live process; `undefined` when it has ended. */
+export async function processGroupOf(
+  pid: number,
+): Promise<ProcessGroup | undefined> {
   const text = await readProc(`/proc/${String(pid)}/stat`);
   const fields = text?.slice(text.lastIndexOf(")") + 2).split(" ");
-  return fields === undefined ? undefined : Number(fields[2]);
+  return fields && { group: Number(fields[2]), session: Number(fields[3]) };
 }
 
 export async function hasArgument(

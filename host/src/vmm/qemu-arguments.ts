@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import {
+  SlotConflictError,
   type Accel,
   type Drive,
   type MachineConfig,
@@ -8,7 +9,7 @@ import {
   type VmRecord,
 } from "@banger/core";
 import { vmFileNames } from "../files/vm-files.js";
-import { vmSocketNames } from "../paths.js";
+import { socketPath, vmSocketNames } from "../paths.js";
 
 /** The argument that tells a VM's QEMU from every other process. */
 export function qmpArgument(vm: VmRecord): string {
@@ -16,7 +17,7 @@ export function qmpArgument(vm: VmRecord): string {
 }
 
 export function qmpSocket(vm: VmRecord): string {
-  return join(vm.runtime.runDirectory, vmSocketNames.qmp);
+  return socketPath(vm.runtime.runDirectory, vmSocketNames.qmp);
 }
 
 export function consoleLog(vm: VmRecord): string {
@@ -65,10 +66,10 @@ export function qemuArguments({
     ),
     ...["-device", "virtio-serial-pci"],
     ...Object.entries(machine.channels).flatMap(
-      ([name, { socketPath }], index) => [
+      ([name, { socketPath: path }], index) => [
         ...[
           "-chardev",
-          `socket,id=ch${String(index)},path=${escape(socketPath)},server=on,wait=off`,
+          `socket,id=ch${String(index)},path=${escape(path)},server=on,wait=off`,
         ],
         ...[
           "-device",
@@ -121,13 +122,17 @@ const emulationArgs: MachineConfig["kernelArgs"] = {
   "cryptomgr.notests": true,
 };
 
-/** The kernel's command line. Pure. */
+/** The kernel's command line. Pure. @throws SlotConflictError when a plugin wants an argument that is the driver's own */
 export function kernelCommandLine(
   machine: MachineConfig,
   accel: Accel,
 ): string {
   const own =
     accel === "emulate" ? { ...kernelArgs, ...emulationArgs } : kernelArgs;
+  // Without `panic=-1` a panic would go unseen, without `console` there would be no log.
+  for (const key of Object.keys(machine.kernelArgs))
+    if (Object.hasOwn(own, key))
+      throw new SlotConflictError("kernelArgs", key, "banger", "PLUGIN");
   return Object.entries({ ...own, ...machine.kernelArgs })
     .map(([key, value]) => (value === true ? key : `${key}=${value}`))
     .join(" ");
@@ -142,7 +147,11 @@ function driveArguments(id: string, drive: Drive): string[] {
       "-blockdev",
       `node-name=${id},driver=${drive.format},file=${id}-file,discard=unmap,detect-zeroes=unmap${readOnly}`,
     ],
-    ...["-device", `virtio-blk-pci,drive=${id},serial=${id.slice(0, 20)}`],
+    // By default a full host disk would pause the guest, and whoever waits for it would hang.
+    ...[
+      "-device",
+      `virtio-blk-pci,drive=${id},serial=${id.slice(0, 20)},werror=report,rerror=report`,
+    ],
   ];
 }
 

@@ -11,6 +11,7 @@ import {
   type VmmLaunch,
   type VmRecord,
 } from "@banger/core";
+import { orDiskFull } from "../files/disk-full.js";
 import {
   findByArgument,
   hasArgument,
@@ -30,6 +31,14 @@ import { VmmLaunchError } from "./vmm-errors.js";
 
 /** Longest wait for QEMU to open its monitor and report that the guest runs, ms. */
 const launchLimitMs = 30_000;
+
+/**
+ * How long to wait between two looks whether a VMM still runs, ms: stops are waited for and take seconds, running VMs must cost an idle
+ * daemon little. Pure.
+ */
+export function exitPauseMs(waitedMs: number): number {
+  return waitedMs < 10_000 ? 100 : 500;
+}
 
 /** VMs as detached `qemu-system-x86_64` processes, watched through /proc and their QMP monitor. */
 export class QemuDriver implements VmmDriver {
@@ -58,10 +67,15 @@ export class QemuDriver implements VmmDriver {
     if (program === undefined) throw new ToolMissingError("qemu-system-x86_64");
     throwIfCancelled(signal, `starting ${vm.name}`);
     // Each start begins both logs anew; they are appended to, so that emptying them later is safe.
-    await writeFile(consoleLog(vm), "", { mode: 0o600 });
     const logPath = vmmLog(vm);
-    await writeFile(logPath, "", { mode: 0o600 });
-    const log = await open(logPath, "a", 0o600);
+    const log = await orDiskFull(
+      `beginning the logs of ${vm.name}`,
+      async () => {
+        await writeFile(consoleLog(vm), "", { mode: 0o600 });
+        await writeFile(logPath, "", { mode: 0o600 });
+        return open(logPath, "a", 0o600);
+      },
+    );
     let child;
     let failed: Promise<never>;
     try {
@@ -140,8 +154,10 @@ export class QemuDriver implements VmmDriver {
   }
 
   async waitForExit(handles: VmHandles, signal: AbortSignal): Promise<void> {
+    const began = performance.now();
     while (!signal.aborted && (await isAlive(handles))) {
-      await sleep(100, undefined, { signal, ref: false }).catch(
+      const pause = exitPauseMs(performance.now() - began);
+      await sleep(pause, undefined, { signal, ref: false }).catch(
         () => undefined,
       );
     }

@@ -1,11 +1,23 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { Command } from "@banger/core";
 import { ExecaCommandRunner } from "../../src/commands/execa-command-runner.js";
+import { ParentDeath } from "../../src/commands/parent-death.js";
 import { signalGroup } from "../../src/commands/process-group.js";
 import { temporaryDirectory } from "../files/temporary-directory.js";
+
+/** Plays the daemon: starts a program in a group of its own and waits to be killed. */
+const spawnsItsArguments = `
+  const [file, ...args] = process.argv.slice(1);
+  const { spawn } = require("node:child_process");
+  const child = spawn(file, args, { detached: true, stdio: "ignore" });
+  console.log(child.pid);
+  setInterval(() => child.pid, 1000);
+`;
 
 const runner = new ExecaCommandRunner();
 
@@ -309,6 +321,61 @@ describe("run", () => {
     );
     expect(stdout).toBe("ready\nlate\n");
   }, 30_000);
+});
+
+describe("a killed daemon", () => {
+  it("takes its programs along, whose names, statuses and arguments stay what they are", async () => {
+    const { stdout } = await runner.run({
+      file: "setpriv",
+      args: ["--dump"],
+      timeoutMs: 30_000,
+    });
+    expect(stdout).toMatch(/death signal: \[?(SIG)?KILL/i);
+    const { stdout: line } = await runner.run(
+      sh("tr '\\0' ' ' < /proc/$$/cmdline"),
+    );
+    expect(line).toMatch(/^\/\S+\/sh -c tr /);
+    expect(line).not.toContain("setpriv");
+  });
+
+  it("is followed by the program that it waited for", async () => {
+    const sleeper = { file: "/bin/sleep", args: ["1000"] };
+    const wrapped = await new ParentDeath().wrap(sleeper);
+    // What the runner does, in plain JavaScript: a child process has no transpiler.
+    const daemon = spawn(process.execPath, [
+      ...["-e", spawnsItsArguments, wrapped.file, ...wrapped.args],
+    ]);
+    onTestFinished(() => {
+      daemon.kill("SIGKILL");
+    });
+    const [chunk] = (await once(daemon.stdout, "data")) as [Buffer];
+    const pid = Number(chunk.toString());
+    await vi.waitFor(
+      async () => {
+        const line = await readFile(`/proc/${pid.toString()}/cmdline`, "utf8");
+        expect(line).toBe("/bin/sleep\x001000\0");
+      },
+      { timeout: 20_000, interval: 10 },
+    );
+    daemon.kill("SIGKILL");
+    await vi.waitFor(async () => expect(await isRunning(pid)).toBe(false), {
+      timeout: 20_000,
+      interval: 10,
+    });
+  }, 30_000);
+
+  it("runs programs as they are where setpriv is not there or cannot", async () => {
+    const directory = await temporaryDirectory();
+    const command = { file: "/bin/true", args: ["x"] };
+    const fake = join(directory, "setpriv");
+    await writeFile(fake, "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+    vi.stubEnv("PATH", directory);
+    try {
+      expect(await new ParentDeath().wrap(command)).toEqual(command);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
 });
 
 describe("find", () => {

@@ -9,10 +9,7 @@ import {
 import { join } from "node:path";
 import { parse } from "smol-toml";
 import { describe, expect, it } from "vitest";
-import {
-  setPluginEnabled,
-  setPluginPackage,
-} from "../../src/config/edit-enabled-plugins.js";
+import { setPluginEnabled } from "../../src/config/edit-enabled-plugins.js";
 import { temporaryDirectory } from "../files/temporary-directory.js";
 
 async function edit(
@@ -230,18 +227,4 @@ describe("setPluginEnabled", () => {
       expect(added.match(/# c/g)).toEqual(layout.match(/# c/g));
     }
   });
-});
-
-it("setPluginPackage changes the list of packages and no other", async () => {
-  const file = join(await temporaryDirectory(), "config.toml");
-  await writeFile(file, '[plugins]\nenabled = ["a"]\npackages = ["p"]\n');
-  const packageName = "@scope/banger-x";
-  await setPluginPackage({ file, packageName, present: true });
-  expect(await readFile(file, "utf8")).toBe(
-    '[plugins]\nenabled = ["a"]\npackages = ["p", "@scope/banger-x"]\n',
-  );
-  await setPluginPackage({ file, packageName: "p", present: false });
-  expect(await readFile(file, "utf8")).toContain(
-    'packages = ["@scope/banger-x"]',
-  );
 });

@@ -1,4 +1,12 @@
-import { open, rename, rm, stat, truncate } from "node:fs/promises";
+import {
+  access,
+  open,
+  rename,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import {
   CancelledError,
   type CommandRunner,
@@ -16,7 +24,11 @@ import {
 import { makeFileSystem } from "./mkfs.js";
 import { stageContent, type StagingDeps } from "./staging.js";
 import { readFileSystemBytes } from "./superblock.js";
-import { WorkDiskGrowError } from "./work-disk-errors.js";
+import {
+  DiskFullError,
+  saysDiskFull,
+  WorkDiskGrowError,
+} from "./work-disk-errors.js";
 
 /** Checking and growing a full disk of some 100 GiB takes minutes. */
 const growLimitMs = 280_000;
@@ -29,13 +41,20 @@ export interface WorkDiskDeps extends StagingDeps {
 export async function readDiskFacts(
   vm: VmRecord,
 ): Promise<DiskFacts | undefined> {
-  const { disk } = diskPaths(vm);
+  const { disk, growing } = diskPaths(vm);
+  const size = await absent(async () => (await stat(disk)).size);
+  if (size === undefined) return undefined;
+  return {
+    fileBytes: size,
+    fileSystemBytes: await readFileSystemBytes(disk),
+    growing: (await absent(() => access(growing).then(() => true))) ?? false,
+  };
+}
+
+/** What `look` finds; `undefined` when there is no such file. */
+async function absent<T>(look: () => Promise<T>): Promise<T | undefined> {
   try {
-    const { size } = await stat(disk);
-    return {
-      fileBytes: size,
-      fileSystemBytes: await readFileSystemBytes(disk),
-    };
+    return await look();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
@@ -44,14 +63,26 @@ export async function readDiskFacts(
 
 /**
  * Makes the VM's disk, or grows it to what the owner wants. Idempotent. A new disk appears under its name when it is whole.
- * @throws WorkSeedError, WorkDiskGrowError, ToolMissingError, CommandFailedError, CancelledError
+ * @throws WorkSeedError, WorkDiskGrowError, DiskFullError, ToolMissingError, CommandFailedError, CancelledError
  */
 export async function ensureDisk(
   deps: WorkDiskDeps,
   context: Pick<VmContext, "vm" | "image" | "signal" | "progress" | "logger">,
 ): Promise<void> {
-  const { vm, signal, progress, logger } = context;
+  const { vm, signal } = context;
   throwIfCancelled(signal, "preparing the work disk");
+  try {
+    await bringDisk(deps, context);
+  } catch (error) {
+    throw saysDiskFull(error) ? new DiskFullError(vm.name, error) : error;
+  }
+}
+
+async function bringDisk(
+  deps: WorkDiskDeps,
+  context: Pick<VmContext, "vm" | "image" | "signal" | "progress" | "logger">,
+): Promise<void> {
+  const { vm, signal, progress, logger } = context;
   const facts = await readDiskFacts(vm);
   switch (diskStep(facts, wantedBytes(vm))) {
     case "make":
@@ -100,15 +131,20 @@ async function makeDisk(
   }
 }
 
+/**
+ * e2fsck and resize2fs read what the guest wrote, with the rights of the daemon and no confinement of their own: so they run once for
+ * each growth that the owner asked for, never because of what is on the disk.
+ */
 async function growDisk(
   commands: CommandRunner,
   vm: VmRecord,
   fileBytes: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const { disk } = diskPaths(vm);
+  const { disk, growing } = diskPaths(vm);
   const limits = { timeoutMs: growLimitMs, signal };
   try {
+    await writeFile(growing, "", { mode: 0o600 });
     if (fileBytes < wantedBytes(vm)) await truncate(disk, wantedBytes(vm));
     // resize2fs refuses a file system that was not checked. 1: e2fsck corrected something.
     await commands.run({
@@ -118,6 +154,7 @@ async function growDisk(
       ...limits,
     });
     await commands.run({ file: "resize2fs", args: [disk], ...limits });
+    await rm(growing, { force: true });
   } catch (error) {
     // A missing tool or a cancel says what it is by itself.
     if (error instanceof CancelledError) throw error;

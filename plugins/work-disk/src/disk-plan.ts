@@ -8,6 +8,8 @@ const blockSizeBytes = 4096;
 export interface DiskPaths {
   /** the disk; stays until the VM goes */
   readonly disk: string;
+  /** empty; there while a growth is begun and not finished */
+  readonly growing: string;
   /** the disk while it is made; renamed to `disk` at the end */
   readonly unfinished: string;
   /** content of the disk while it is gathered */
@@ -19,6 +21,7 @@ export function diskPaths(vm: VmRecord): DiskPaths {
   const { directory } = vm.runtime;
   return {
     disk: `${directory}/work.ext4`,
+    growing: `${directory}/work.ext4.growing`,
     unfinished: `${directory}/work.ext4.new`,
     staging: `${directory}/work.stage`,
   };
@@ -57,13 +60,16 @@ export interface DiskFacts {
   readonly fileBytes: number;
   /** absent when the file has no ext4 that can be understood */
   readonly fileSystemBytes: number | undefined;
+  /** was a growth begun and not finished? */
+  readonly growing: boolean;
 }
 
 export type DiskStep = "make" | "grow" | "keep";
 
 /**
- * What has to be done. A disk never shrinks. The file system is asked and not only the file: a growth that was interrupted left a
- * file of the new size with a file system of the old one. A disk whose ext4 the guest destroyed is the guest's. Pure.
+ * What has to be done. A disk never shrinks. Only the owner makes it grow, by the file's size or a growth that was begun: the guest
+ * writes the superblock, and must not have the host's tools run on what it made. A disk whose ext4 the guest destroyed is the guest's.
+ * Pure.
  */
 export function diskStep(
   facts: DiskFacts | undefined,
@@ -71,7 +77,7 @@ export function diskStep(
 ): DiskStep {
   if (!facts) return "make";
   if (facts.fileSystemBytes === undefined) return "keep";
-  return facts.fileSystemBytes < wanted ? "grow" : "keep";
+  return facts.growing || facts.fileBytes < wanted ? "grow" : "keep";
 }
 
 /** UUID of a VM's file system: the same for the same VM. RFC 9562, version 8. Pure. */

@@ -1,4 +1,32 @@
-import { BangerError } from "@banger/core";
+import { BangerError, CommandFailedError } from "@banger/core";
+
+/** The host has no room for the disk or what is written to it. */
+export class DiskFullError extends BangerError {
+  override readonly code = "ERR_DISK_FULL";
+  override readonly kind = "unavailable";
+  constructor(vmName: string, cause: unknown) {
+    super(
+      `preparing the disk at /root of ${vmName}: there is no space left on the host's disk`,
+      {
+        hint: "Free space on the host, then try again: `banger doctor` shows where",
+        cause,
+      },
+    );
+  }
+}
+
+/** Does an error, or what caused it, come from a full disk of the host? */
+export function saysDiskFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "ENOSPC" || code === "EDQUOT") return true;
+  const isFull =
+    error instanceof CommandFailedError &&
+    /^(?!unshare: unshare failed).*(No space left on device|Disk quota exceeded)/m.test(
+      error.stderrTail,
+    );
+  return isFull || saysDiskFull(error.cause);
+}
 
 /** The image's seed for /root is no archive that may be unpacked. */
 export class WorkSeedError extends BangerError {
