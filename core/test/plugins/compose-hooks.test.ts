@@ -127,8 +127,9 @@ describe("taps", () => {
   });
 
   it("must be there when apply() returns", () => {
-    const load = () => compose({ nat: () => Promise.resolve() });
-    expect(load).toThrow(
+    const plugin = definePlugin({ id: "nat", apply: () => undefined });
+    const late = { ...plugin, apply: () => Promise.resolve() };
+    expect(() => composeHooks([{ plugin: late, services: {} }], [])).toThrow(
       expect.objectContaining({
         message: expect.stringContaining("apply() is async") as string,
       }),
