@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { homedir } from "node:os";
+import { homedir, userInfo } from "node:os";
 import { basename, isAbsolute, join, resolve } from "node:path";
 
 // Node's own modules only: the bundled CLI imports this file to find the daemon's socket before anything else is loaded.
@@ -67,7 +67,7 @@ export interface PathOwner {
  */
 export function resolvePaths(
   env: Readonly<Record<string, string | undefined>>,
-  owner: PathOwner = { uid: process.getuid?.() ?? 0, homeDirectory: homedir() },
+  owner: PathOwner = processOwner(),
 ): Paths {
   const absolute = (name: string): string | undefined => {
     const value = env[name];
@@ -82,20 +82,25 @@ export function resolvePaths(
 
   const runtime = absolute("XDG_RUNTIME_DIR");
   const shared = `/tmp/banger-runtime-${owner.uid.toString()}`;
-  const wanted =
-    home !== undefined
-      ? join(home, "run")
-      : runtime !== undefined
-        ? join(runtime, "banger")
-        : shared;
-  const runParents = fitRunDirectory(wanted, runtime, shared);
-  const runDirectory = runParents.at(-1) ?? wanted;
-
   const configDirectory = home ?? base("XDG_CONFIG_HOME", ".config");
   const stateDirectory =
     home === undefined
       ? base("XDG_STATE_HOME", ".local/state")
       : join(home, "state");
+  const isUsual =
+    stateDirectory === join(owner.homeDirectory, ".local/state/banger");
+  const runParents =
+    home !== undefined
+      ? fitRunDirectory(join(home, "run"), runtime, shared)
+      : isUsual
+        ? fitRunDirectory(
+            runtime === undefined ? shared : join(runtime, "banger"),
+            runtime,
+            shared,
+          )
+        : // Another home of the same user is another install: it must not find this one's daemon.
+          shortRunDirectory(stateDirectory, runtime, shared);
+  const runDirectory = runParents.at(-1) ?? shared;
   const cacheDirectory =
     home === undefined ? base("XDG_CACHE_HOME", ".cache") : join(home, "cache");
   return {
@@ -115,6 +120,17 @@ export function resolvePaths(
     runParents,
     daemonSocket: join(runDirectory, "bangerd.sock"),
   };
+}
+
+/** The account's home, whatever HOME says; HOME where there is no account of this number. */
+function processOwner(): PathOwner {
+  try {
+    const { uid, homedir: homeDirectory } = userInfo();
+    return { uid, homeDirectory };
+  } catch (error) {
+    if (!(error instanceof Error) || !("syscall" in error)) throw error;
+    return { uid: process.getuid?.() ?? 0, homeDirectory: homedir() };
+  }
 }
 
 /** A VM's own directory. */
@@ -149,15 +165,26 @@ function fitRunDirectory(
   runtime: string | undefined,
   shared: string,
 ): readonly string[] {
-  const longest = `vms/${"0".repeat(vmIdLength)}/${"s".repeat(socketNameLimit)}`;
-  const fits = (directory: string): boolean =>
-    fitsSocket(join(directory, longest));
-  if (wanted === shared || fits(wanted)) return [wanted];
-  const hash = createHash("sha256").update(wanted).digest("hex").slice(0, 12);
+  return wanted === shared || fitsVmSockets(wanted)
+    ? [wanted]
+    : shortRunDirectory(wanted, runtime, shared);
+}
+
+/** A short directory derived from a long name. Two installs may share its parent, which is checked like the directory that it holds. */
+function shortRunDirectory(
+  name: string,
+  runtime: string | undefined,
+  shared: string,
+): readonly string[] {
+  const hash = createHash("sha256").update(name).digest("hex").slice(0, 12);
   const inRuntime =
     runtime === undefined ? undefined : join(runtime, "banger", hash);
-  // Two installs may share the runtime directory's `banger`: it is checked like the directory that it holds.
-  return inRuntime !== undefined && fits(inRuntime)
+  return inRuntime !== undefined && fitsVmSockets(inRuntime)
     ? [join(runtime ?? "", "banger"), inRuntime]
     : [shared, join(shared, hash)];
+}
+
+function fitsVmSockets(directory: string): boolean {
+  const longest = `vms/${"0".repeat(vmIdLength)}/${"s".repeat(socketNameLimit)}`;
+  return fitsSocket(join(directory, longest));
 }

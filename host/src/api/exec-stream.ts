@@ -12,6 +12,7 @@ import {
   type VmRecord,
 } from "@banger/core";
 import { z } from "zod";
+import { parseJson } from "../files/parse-json.js";
 import {
   Channel,
   encodeControl,

@@ -191,8 +191,10 @@ export class ApiServer {
     const { vmService, guestSsh, activity, logger } = this.#options;
     const refuse = (status: string, error: unknown): void => {
       const body = JSON.stringify(reportError(error));
+      // A client that keeps its side open must not keep the daemon from ending.
       socket.end(
         `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${String(Buffer.byteLength(body))}\r\nConnection: close\r\n\r\n${body}`,
+        () => socket.destroy(),
       );
     };
     socket.on("error", (error) => {

@@ -8,6 +8,7 @@ import {
   type VmStore,
 } from "@banger/core";
 import type { HostRequirements } from "../setup/requirements.js";
+import { subordinateIdProblem } from "../setup/subordinate-ids.js";
 import type { KvmProbe } from "../vmm/kvm-probe.js";
 
 export interface HostCheckDeps {
@@ -18,6 +19,8 @@ export interface HostCheckDeps {
   readonly vmFiles: VmFiles;
   readonly hostFacts: HostFacts;
   readonly defaultImage: string;
+  /** default: what the system's files say of this user */
+  readonly idProblem?: typeof subordinateIdProblem;
 }
 
 /** Below this the first image and a VM's disks do not fit, bytes. */
@@ -30,6 +33,7 @@ export async function hostChecks(
   return Promise.all([
     settle("host.architecture", "host", architecture(deps.hostFacts)),
     settle("host.programs", "programs", programs(deps.requirements)),
+    settle("host.subordinate-ids", "ids for images", subordinateIds(deps)),
     settle("host.kvm", "CPU of the guests", acceleration(deps.kvmProbe)),
     settle("host.image", "default image", defaultImage(deps)),
     settle("host.root-disk", "root disks", rootDisk()),
@@ -81,6 +85,17 @@ async function programs(requirements: HostRequirements): Promise<Check> {
   }
   const detail = `missing: ${missing.map(({ program }) => program).join(", ")}`;
   return { ...check, status: "fail", detail, fix: "banger setup" };
+}
+
+async function subordinateIds(deps: HostCheckDeps): Promise<Check> {
+  const check = { id: "host.subordinate-ids", title: "ids for images" };
+  if (deps.hostFacts.isRoot)
+    return { ...check, status: "pass", detail: "root needs none" };
+  const lack = await (deps.idProblem ?? subordinateIdProblem)();
+  return lack
+    ? // Ids may also come from a directory service, of which the files know nothing.
+      { ...check, status: "warn", detail: lack.problem, fix: lack.fix }
+    : { ...check, status: "pass", detail: "this user has subordinate ids" };
 }
 
 async function acceleration(probe: KvmProbe): Promise<Check> {

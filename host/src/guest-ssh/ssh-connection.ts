@@ -6,7 +6,12 @@ import {
   throwIfCancelled,
   type Terminal,
 } from "@banger/core";
-import type { Client, ClientChannel, ExecOptions } from "ssh2";
+import type {
+  Client,
+  ClientChannel,
+  ExecOptions,
+  PseudoTtyOptions,
+} from "ssh2";
 import { SessionGate } from "./session-gate.js";
 import type { SshLimits } from "./ssh-limits.js";
 
@@ -23,6 +28,14 @@ export interface SessionRequest<T> {
   /** called with what `attach` made when the caller had left before the guest answered */
   readonly abandon: (attached: T) => void;
 }
+
+/**
+ * One terminal mode, IUTF8 = 1: without it the guest's line editing deletes half a character. ssh2 has no name for it and takes bytes.
+ * @see RFC 8160, and RFC 4254 §8 for the encoding
+ */
+const utf8Mode = Buffer.from([42, 0, 0, 0, 1, 0]) as unknown as NonNullable<
+  PseudoTtyOptions["modes"]
+>;
 
 /** One authenticated connection to a guest. */
 export class SshConnection {
@@ -131,6 +144,7 @@ export class SshConnection {
               rows: terminal.rows,
               width: 0,
               height: 0,
+              modes: utf8Mode,
             },
           }
         : {};

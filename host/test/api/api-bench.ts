@@ -136,13 +136,15 @@ export class StreamClient {
   /** Upgrades and, unless told otherwise, reads. */
   static async open(
     { socketPath }: Pick<Bench, "socketPath">,
-    options: { path?: string; isReading?: boolean } = {},
+    options: { path?: string; isReading?: boolean; build?: string } = {},
   ): Promise<StreamClient> {
     const socket = connect(socketPath);
     const client = new StreamClient(socket);
     const path = options.path ?? "/v1/vms/calm-otter/exec";
+    const build =
+      options.build === undefined ? "" : `banger-build: ${options.build}\r\n`;
     socket.write(
-      `POST ${path} HTTP/1.1\r\nHost: banger\r\nConnection: Upgrade\r\nUpgrade: ${streamProtocol}\r\n\r\n`,
+      `POST ${path} HTTP/1.1\r\nHost: banger\r\n${build}Connection: Upgrade\r\nUpgrade: ${streamProtocol}\r\n\r\n`,
     );
     const head = await client.#readHead();
     if (!head.startsWith("HTTP/1.1 101 ")) throw new Error(head);

@@ -4,10 +4,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { OperationContext } from "@banger/core";
 import { VmNotFoundError } from "@banger/core";
 import { fakeVm } from "@banger/core/testing";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { readRoute } from "../../src/api/route.js";
 import { temporaryDirectory } from "../files/temporary-directory.js";
-import { ask, open, startServer } from "./api-bench.js";
+import { ask, open, startServer, StreamClient } from "./api-bench.js";
 
 const events = (text: string): Record<string, unknown>[] =>
   text
@@ -16,6 +16,16 @@ const events = (text: string): Record<string, unknown>[] =>
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
 describe("the socket", () => {
+  it("is made without changing what files others get", async () => {
+    const umask = vi.spyOn(process, "umask");
+    try {
+      await startServer();
+      expect(umask).not.toHaveBeenCalled();
+    } finally {
+      umask.mockRestore();
+    }
+  });
+
   it("is open to its owner alone, and replaces one that a killed daemon left", async () => {
     const { socketPath, server } = await startServer();
     expect((await stat(socketPath)).mode & 0o777).toBe(0o600);
@@ -127,6 +137,24 @@ describe("bodies", () => {
   });
 });
 
+describe("a full disk", () => {
+  it("is no bug, wherever it is met", async () => {
+    const full = Object.assign(new Error("write"), { code: "ENOSPC" });
+    const bench = await startServer({
+      list: () => Promise.reject(full),
+      start: () => Promise.reject(full),
+    });
+    const { status, text } = await ask(bench, "GET", "/v1/vms");
+    expect(status).toBe(503);
+    expect(JSON.parse(text)).toMatchObject({ code: "ERR_DISK_FULL" });
+    const operation = await ask(bench, "POST", "/v1/vms/a/start");
+    expect(events(operation.text).at(-1)).toMatchObject({
+      type: "error",
+      error: { code: "ERR_DISK_FULL" },
+    });
+  });
+});
+
 describe("operations", () => {
   it("stream begin, progress and result in this order", async () => {
     const bench = await startServer({
@@ -225,6 +253,22 @@ describe("another build's client", () => {
     expect((await ask(bench, "GET", "/v1/vms", undefined, same)).status).toBe(
       200,
     );
+  });
+
+  it("is told so for a stream as well", async () => {
+    const bench = await startServer();
+    const outdated = StreamClient.open(bench, { build: "build-b" });
+    await expect(outdated).rejects.toThrow(/^HTTP\/1\.1 409 /);
+    const ended = bench.activity.beginOperation(
+      "op-1",
+      "x",
+      new AbortController(),
+    );
+    const busy = await StreamClient.open(bench, { build: "build-b" });
+    busy.socket.destroy();
+    ended();
+    const same = await StreamClient.open(bench, { build: "build-a" });
+    same.socket.destroy();
   });
 
   it("may always stop the daemon", async () => {

@@ -62,3 +62,15 @@ it("makes no disk when qemu-img fails", async () => {
   ).rejects.toMatchObject({ code: "ERR_COMMAND_FAILED" });
   expect(await readdir(directory)).toEqual([]);
 });
+
+it("says that the disk is full", async () => {
+  const directory = await temporaryDirectory();
+  const vm = fakeVm({ runtime: { directory } });
+  const commands = new FakeCommandRunner().install("qemu-img", () => ({
+    exitCode: 1,
+    stderr: "qemu-img: root.qcow2.new: No space left on device",
+  }));
+  await expect(
+    new Qcow2RootDisks({ commands }).ensure(vm, fakeImage(), never),
+  ).rejects.toMatchObject({ code: "ERR_DISK_FULL" });
+});

@@ -35,6 +35,7 @@ function healthy(overrides: Partial<HostCheckDeps> = {}): HostCheckDeps {
     } as unknown as VmFiles,
     hostFacts,
     defaultImage: "debian",
+    idProblem: () => Promise.resolve(undefined),
     ...overrides,
   };
 }
@@ -80,6 +81,19 @@ describe("hostChecks", () => {
     const found = await check("host.programs", { requirements });
     expect(found).toMatchObject({ status: "fail", fix: "banger setup" });
     expect(found?.detail).toContain("mmdebstrap");
+  });
+
+  it("warns of a user without subordinate ids, which root does not need", async () => {
+    const idProblem = () => Promise.resolve({ problem: "none", fix: "add" });
+    expect(await check("host.subordinate-ids", { idProblem })).toMatchObject({
+      status: "warn",
+      detail: "none",
+      fix: "add",
+    });
+    const hostFacts = fakeHostFacts({ isRoot: true });
+    expect(
+      await check("host.subordinate-ids", { idProblem, hostFacts }),
+    ).toMatchObject({ status: "pass" });
   });
 
   it("tells an unusable device, a failed probe and one to come apart", async () => {
@@ -140,6 +154,6 @@ describe("hostChecks", () => {
         detail: "no such directory",
       },
     ]);
-    expect(checks).toHaveLength(7);
+    expect(checks).toHaveLength(8);
   });
 });

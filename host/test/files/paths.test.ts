@@ -40,7 +40,21 @@ describe("resolvePaths", () => {
     expect(paths.configFile).toBe("/c/banger/config.toml");
     expect(paths.stateDirectory).toBe("/h/.local/state/banger");
     expect(paths.cacheDirectory).toBe("/h/.cache/banger");
-    expect(paths.runDirectory).toBe("/tmp/banger-runtime-1234");
+    expect(paths.runDirectory).toMatch(
+      /^\/tmp\/banger-runtime-1234\/[0-9a-f]{12}$/,
+    );
+  });
+
+  it("gives each home of one user sockets of its own", () => {
+    const run = (HOME: string, more = {}) =>
+      resolvePaths({ HOME, ...more }, owner).runDirectory;
+    expect(run("/home/ann")).toBe("/tmp/banger-runtime-1234");
+    expect(new Set([run("/home/ann"), run("/h"), run("/i")]).size).toBe(3);
+    const inRuntime = { XDG_RUNTIME_DIR: "/run/user/1234" };
+    expect(run("/home/ann", inRuntime)).toBe("/run/user/1234/banger");
+    expect(run("/h", inRuntime)).toMatch(
+      /^\/run\/user\/1234\/banger\/[0-9a-f]{12}$/,
+    );
   });
 
   it("puts everything below BANGER_HOME", () => {

@@ -47,12 +47,14 @@ describe("LocalVmFiles", () => {
     await files.ensure(vm);
     const { directory, runDirectory } = vm.runtime;
     await writeFile(join(directory, "boot.initrd"), "secret");
+    await writeFile(join(directory, "boot.initrd.new"), "secret");
     await writeFile(join(directory, "root.qcow2"), "disk");
     await writeFile(join(runDirectory, "qmp.sock"), "");
     await files.removeRun(vm);
     await files.removeRun(vm);
     expect(await isThere(runDirectory)).toBe(false);
     expect(await isThere(join(directory, "boot.initrd"))).toBe(false);
+    expect(await isThere(join(directory, "boot.initrd.new"))).toBe(false);
     expect(await isThere(join(directory, "root.qcow2"))).toBe(true);
   });
 

@@ -132,6 +132,21 @@ describe("guestEntries", () => {
     },
   );
 
+  it("refuses a unit where there is a file", () => {
+    const units = {
+      "a.service": { content: "[Unit]\n", wantedBy: "b.target" },
+    };
+    for (const path of ["a.service", "b.target.wants/a.service"])
+      expect(() =>
+        members({
+          units,
+          files: { [`/etc/systemd/system/${path}`]: file("x") },
+        }),
+      ).toThrow(
+        expect.objectContaining({ code: "ERR_SLOT_CONFLICT" }) as Error,
+      );
+  });
+
   it("refuses a unit name that leads out of its directory", () => {
     expect(() =>
       members({ units: { "../../passwd": { content: "" } } }),

@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import {
   newcEntry,
   newcTrailer,
@@ -163,4 +163,14 @@ describe("InitrdGuestBoot", () => {
     ).rejects.toMatchObject({ code: "ERR_CANCELLED" });
     expect(await readdir(vm.runtime.directory)).toEqual([]);
   });
+});
+
+it("says that the disk is full, and leaves nothing", async () => {
+  const { vm, image } = await setUp();
+  const { directory } = vm.runtime;
+  await symlink("/dev/full", `${directory}/boot.initrd.new`);
+  await expect(
+    new InitrdGuestBoot().write(vm, image, sampleGuest(), sampleMachine, never),
+  ).rejects.toMatchObject({ code: "ERR_DISK_FULL" });
+  expect(await readdir(directory)).toEqual([]);
 });

@@ -1,4 +1,11 @@
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import {
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  rm,
+  writeFile,
+} from "node:fs/promises";
 import { CancelledError, type OperationContext } from "@banger/core";
 import {
   fakeOperation,
@@ -6,7 +13,7 @@ import {
   FakeVmStore,
   memoryLogger,
 } from "@banger/core/testing";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { DirectoryImageStore } from "../../src/images/directory-image-store.js";
 import type { ImageBuilder } from "../../src/images/image-builder.js";
 import type { Recipe } from "../../src/images/recipe.js";
@@ -100,6 +107,40 @@ describe("ensure", () => {
     expect(await readdir(directory)).toEqual([image.id]);
     expect(await store.ensure(name, fakeOperation())).toEqual(image);
     expect(builder.built).toHaveLength(1);
+  });
+
+  it("has every file on the disk before the image has its name", async () => {
+    const { store, directory } = await setUp();
+    const handle = await open(await temporaryDirectory());
+    const prototype = Object.getPrototypeOf(handle) as typeof handle;
+    await handle.close();
+    const synced: string[] = [];
+    const sync = vi.spyOn(prototype, "sync").mockImplementation(async function (
+      this: typeof handle,
+    ) {
+      const path = await readlink(`/proc/self/fd/${String(this.fd)}`);
+      synced.push(path.replace(/[0-9a-f]{12}/, "ID"));
+    });
+    try {
+      await store.build(name, fakeOperation());
+    } finally {
+      sync.mockRestore();
+    }
+    const staging = `${directory}/.staging-${name}-ID`;
+    expect(synced.slice(0, 2).sort()).toEqual([
+      `${staging}/manifest.json`,
+      `${staging}/rootfs.ext4`,
+    ]);
+    expect(synced.slice(2)).toEqual([staging, directory]);
+  });
+
+  it("says that the disk is full", async () => {
+    const { store, builder } = await setUp();
+    builder.during = () =>
+      Promise.reject(Object.assign(new Error("write"), { code: "ENOSPC" }));
+    await expect(store.ensure(name, fakeOperation())).rejects.toMatchObject({
+      code: "ERR_DISK_FULL",
+    });
   });
 
   it("shares one build between two at the same time", async () => {
@@ -222,6 +263,19 @@ describe("remove", () => {
       kind: "not-found",
     });
   });
+});
+
+it("goes on when something of a killed daemon cannot be removed", async () => {
+  const { store, builder, directory } = await setUp();
+  for (const id of ["one", "two"])
+    await mkdir(`${directory}/.staging-${id}-000000000000`, {
+      recursive: true,
+    });
+  const remove = builder.remove.bind(builder);
+  builder.remove = (id, staging) =>
+    id.startsWith("one") ? Promise.reject(new Error()) : remove(id, staging);
+  await store.removeStaging();
+  expect(await readdir(directory)).toEqual([".staging-one-000000000000"]);
 });
 
 it("removes what a killed daemon left of builds and removals, and nothing else", async () => {

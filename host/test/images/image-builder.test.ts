@@ -4,6 +4,7 @@ import {
   readdir,
   readFile,
   rm,
+  stat,
   writeFile,
 } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
@@ -16,6 +17,7 @@ import {
 } from "@banger/core/testing";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { ImageBuilder } from "../../src/images/image-builder.js";
+import { RootNamespace } from "../../src/images/root-namespace.js";
 import { readImage } from "../../src/images/image-manifest.js";
 import {
   initramfsDirectory,
@@ -28,7 +30,11 @@ import { fakeElf } from "./fake-elf.js";
 const mapping = ["--map-root-user", "--map-auto", "--setuid", "0", "--setgid"];
 const mirror = "http://deb.example/debian";
 
-async function setUp(isRoot: boolean): Promise<{
+async function setUp(
+  isRoot: boolean,
+  freeBytes: (path: string) => Promise<number> = () =>
+    Promise.resolve(2 * 2 ** 30),
+): Promise<{
   build: () => Promise<void>;
   remove: () => Promise<void>;
   /** program and arguments of each command, in order */
@@ -73,6 +79,7 @@ async function setUp(isRoot: boolean): Promise<{
     commands,
     hostFacts: fakeHostFacts({ isRoot }),
     mirror,
+    freeBytes,
   });
   const work = builder.workDirectory(id);
   onTestFinished(() => rm(work, { recursive: true, force: true }));
@@ -132,7 +139,6 @@ describe("ImageBuilder", () => {
         "lazy_itable_init=0,lazy_journal_init=0,assume_storage_prezeroed=1,nodiscard,root_owner=0:0",
         ...["-L", "banger", "-d", `${work}/tree`, `${staging}/rootfs.ext4`],
       ],
-      ["rm", "-rf", "--", work],
     ]);
   });
 
@@ -203,6 +209,72 @@ describe("ImageBuilder", () => {
         .catch(() => undefined);
     expect(operation.stages).toContain("packages: installing packages");
     expect(operation.stages.join()).not.toContain("success");
+  });
+
+  it.each(["staging", "/var/tmp"])(
+    "refuses to begin when there is too little space at %s",
+    async (where) => {
+      const bench = await setUp(true, (path) =>
+        Promise.resolve(
+          path === (where === "staging" ? bench.staging : where)
+            ? 2 * 2 ** 30 - 1
+            : 2 ** 40,
+        ),
+      );
+      await expect(bench.build()).rejects.toMatchObject({
+        code: "ERR_DISK_FULL",
+      });
+      expect(bench.lines()).toEqual([]);
+      await expect(access(bench.work)).rejects.toMatchObject({
+        code: "ENOENT",
+      });
+    },
+  );
+
+  it("says that the disk is full, however much mmdebstrap says after it", async () => {
+    const { build, commands } = await setUp(true);
+    commands.install("mmdebstrap", ({ onLine }) => {
+      onLine?.("dpkg: error: failed to write: No space left on device");
+      return { exitCode: 1, stderr: "E: much\n".repeat(10) };
+    });
+    await expect(build()).rejects.toMatchObject({ code: "ERR_DISK_FULL" });
+  });
+
+  it("opens its work directory to others only while apt downloads", async () => {
+    const { build, commands, work } = await setUp(true);
+    const modes: number[] = [];
+    const look = async (): Promise<void> => {
+      modes.push((await stat(work)).mode & 0o777);
+    };
+    commands.install("mmdebstrap", async () => {
+      await look();
+      return undefined;
+    });
+    commands.install("mke2fs", async () => {
+      await look();
+      return undefined;
+    });
+    await build();
+    expect(modes).toEqual([0o755, 0o700]);
+  });
+
+  it("removes in a user namespace what it may not remove itself", async () => {
+    const file = `${await temporaryDirectory()}/file`;
+    await writeFile(file, "");
+    const commands = new FakeCommandRunner().install("unshare");
+    const namespace = new RootNamespace({
+      commands,
+      hostFacts: { isRoot: false },
+    });
+    await namespace.removeTree(file);
+    expect(commands.commands).toEqual([]);
+    await expect(access(file)).rejects.toMatchObject({ code: "ENOENT" });
+    // Below a file the system refuses.
+    await writeFile(file, "");
+    await namespace.removeTree(`${file}/x`);
+    expect(commands.commands[0]?.args.slice(-4)).toEqual([
+      ...["rm", "-rf", "--", `${file}/x`],
+    ]);
   });
 
   it("writes no manifest when a command fails, and removes everything", async () => {

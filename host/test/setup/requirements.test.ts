@@ -1,6 +1,9 @@
 import { FakeCommandRunner, fakeHostFacts } from "@banger/core/testing";
+import { writeFile } from "node:fs/promises";
 import { expect, it } from "vitest";
 import { HostRequirements } from "../../src/setup/requirements.js";
+import { temporaryDirectory } from "../files/temporary-directory.js";
+import { fakeElf } from "../images/fake-elf.js";
 
 const all =
   "qemu-system-x86_64 qemu-img mmdebstrap mke2fs busybox ssh-keygen newuidmap".split(
@@ -63,4 +66,18 @@ it("looks again while something was missing", async () => {
   await expect(requirements.check()).rejects.toThrow();
   commands.install("qemu-system-x86_64");
   await requirements.check();
+});
+
+it("counts only a busybox that needs no libraries", async () => {
+  const busybox = `${await temporaryDirectory()}/busybox`;
+  const { commands, requirements } = host(all);
+  const find = commands.find.bind(commands);
+  commands.find = (program) =>
+    program === "busybox" ? Promise.resolve(busybox) : find(program);
+  await writeFile(busybox, fakeElf(3));
+  const report = await requirements.report();
+  expect(report.missing.map(({ program }) => program)).toEqual(["busybox"]);
+  expect(report.install.at(-1)).toBe("busybox-static");
+  await writeFile(busybox, fakeElf(1));
+  expect((await requirements.report()).missing).toEqual([]);
 });

@@ -95,3 +95,14 @@ describe("openDatabase", () => {
     );
   });
 });
+
+it("says that the disk is full", async () => {
+  const broken = {
+    ...next,
+    sql: "PRAGMA max_page_count = 1; CREATE TABLE big (a TEXT) STRICT; INSERT INTO big VALUES (zeroblob(1))",
+  };
+  const path = await file();
+  expect(() => openDatabase(path, [...migrations, broken])).toThrow(
+    expect.objectContaining({ code: "ERR_DISK_FULL" }) as Error,
+  );
+});

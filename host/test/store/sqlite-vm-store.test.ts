@@ -324,3 +324,25 @@ it("closes as often as asked", async () => {
   store.close();
   store.close();
 });
+
+it("says that the disk is full, and goes on once it is not", async () => {
+  const fixture = await setUp();
+  const { database, store } = fixture;
+  await insert(fixture, 1);
+  const pages = Number(database.pragma("page_count", { simple: true }));
+  database.pragma(`max_page_count = ${pages.toString()}`);
+  const full = { code: "ERR_DISK_FULL", kind: "unavailable" };
+  const image = "x".repeat(100_000);
+  await expect(
+    store.update(vmId(1), () => ({ imageId: image })),
+  ).rejects.toMatchObject(full);
+  await expect(
+    store.insert("big", (lease) => ({
+      ...sampleVm(vmId(2), "big", "/nowhere", lease),
+      imageId: image,
+    })),
+  ).rejects.toMatchObject(full);
+  expect(await store.list()).toHaveLength(1);
+  database.pragma("max_page_count = 100000");
+  await insert(fixture, 2);
+});

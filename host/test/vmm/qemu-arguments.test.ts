@@ -26,12 +26,18 @@ describe("qemuArguments", () => {
       "node-name=root-file,driver=file,filename=/vms/1/root.qcow2,aio=threads,discard=unmap,locking=on",
       "-blockdev",
       "node-name=root,driver=qcow2,file=root-file,discard=unmap,detect-zeroes=unmap",
-      ...["-device", "virtio-blk-pci,drive=root,serial=root"],
+      ...[
+        "-device",
+        "virtio-blk-pci,drive=root,serial=root,werror=report,rerror=report",
+      ],
       "-blockdev",
       "node-name=seed-file,driver=file,filename=/vms/1/seed.img,aio=threads,discard=unmap,locking=on,read-only=on",
       "-blockdev",
       "node-name=seed,driver=raw,file=seed-file,discard=unmap,detect-zeroes=unmap,read-only=on",
-      ...["-device", "virtio-blk-pci,drive=seed,serial=seed"],
+      ...[
+        "-device",
+        "virtio-blk-pci,drive=seed,serial=seed,werror=report,rerror=report",
+      ],
       "-netdev",
       "user,id=net0,ipv6=off,restrict=on,hostfwd=tcp:127.77.0.1:22-:22",
       "-device",
@@ -115,10 +121,14 @@ describe("qemuArguments", () => {
   });
 });
 
-it("lets a plugin's kernel argument replace ours", () => {
-  const machine = sampleMachine({ kernelArgs: { quiet: "no", debug: true } });
-  const words = kernelCommandLine(machine, "kvm").split(" ");
-  expect(words).toContain("quiet=no");
-  expect(words).toContain("debug");
-  expect(words).not.toContain("quiet");
+it("adds a plugin's kernel arguments, and refuses those that are our own", () => {
+  const added = sampleMachine({ kernelArgs: { debug: true, a: "b" } });
+  const words = kernelCommandLine(added, "kvm").split(" ");
+  expect(words.slice(-2)).toEqual(["debug", "a=b"]);
+  for (const key of ["panic", "console", "quiet"]) {
+    const machine = sampleMachine({ kernelArgs: { [key]: "0" } });
+    expect(() => kernelCommandLine(machine, "kvm")).toThrow(
+      expect.objectContaining({ code: "ERR_SLOT_CONFLICT" }) as Error,
+    );
+  }
 });

@@ -10,7 +10,7 @@ import {
   isAlive,
 } from "../../src/vmm/process-identity.js";
 import { qmpArgument, qmpSocket } from "../../src/vmm/qemu-arguments.js";
-import { QemuDriver } from "../../src/vmm/qemu-driver.js";
+import { exitPauseMs, QemuDriver } from "../../src/vmm/qemu-driver.js";
 import { fakeQemu } from "./fake-qemu.js";
 import { sampleLaunch } from "./sample-launch.js";
 
@@ -203,6 +203,12 @@ describe("waitForExit", () => {
     await ended;
     await driver.waitForExit(handles, never);
   });
+});
+
+it("looks often at first, and seldom at a VM that runs for long", () => {
+  expect([0, 9_999, 10_000, 3_600_000].map(exitPauseMs)).toEqual([
+    ...[100, 100, 500, 500],
+  ]);
 });
 
 it("describes the command line that it runs", async () => {

@@ -52,6 +52,7 @@ export const plugin: Plugin = definePlugin({
           await dnsServer.publish(dnsName, guestIp);
         } catch (error) {
           if (!isDnsUnavailable(error)) throw error;
+          progress("dns", `warning: ${dnsName} is not published`);
           logger.warn("DNS name not published yet", { dnsName, error });
         }
       },

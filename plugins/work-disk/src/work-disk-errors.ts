@@ -17,15 +17,19 @@ export class DiskFullError extends BangerError {
 
 /** Does an error, or what caused it, come from a full disk of the host? */
 export function saysDiskFull(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOSPC" || code === "EDQUOT") return true;
-  const isFull =
-    error instanceof CommandFailedError &&
-    /^(?!unshare: unshare failed).*(No space left on device|Disk quota exceeded)/m.test(
-      error.stderrTail,
-    );
-  return isFull || saysDiskFull(error.cause);
+  let current = error;
+  // A chain of causes may be a ring.
+  for (let depth = 0; current instanceof Error && depth < 5; depth++) {
+    const { code } = current as NodeJS.ErrnoException;
+    if (code === "ENOSPC" || code === "EDQUOT") return true;
+    // Of unshare these are the kernel's words for too many user namespaces.
+    const words =
+      /^(?!unshare: unshare failed).*(No space left on device|Disk quota exceeded)/m;
+    if (current instanceof CommandFailedError && words.test(current.stderrTail))
+      return true;
+    current = current.cause;
+  }
+  return false;
 }
 
 /** The image's seed for /root is no archive that may be unpacked. */

@@ -200,16 +200,57 @@ it("grows with its content, also when the last attempt ended halfway", async () 
   expect(await readDiskFacts(vmOf(1))).toEqual({
     fileBytes: 64 * MiB,
     fileSystemBytes: 64 * MiB,
+    growing: false,
   });
   // What a kill between truncate and resize2fs leaves.
+  await writeFile(diskPaths(vmOf(1)).growing, "");
   await truncate(diskPaths(vmOf(1)).disk, 128 * MiB);
   await ensure(vmOf(128));
   expect(await readDiskFacts(vmOf(1))).toEqual({
     fileBytes: 128 * MiB,
     fileSystemBytes: 128 * MiB,
+    growing: false,
   });
   expect(await list("/.ssh")).toHaveProperty("authorized_keys");
   await checkFileSystem();
+});
+
+it("runs nothing on a file system that the guest made smaller", async () => {
+  await ensure(vmOf(32));
+  await truncate(diskPaths(vmOf(1)).disk, 64 * MiB);
+  commands.commands.length = 0;
+  await ensure(vmOf(64));
+  expect(commands.commands).toEqual([]);
+});
+
+it("says that the host's disk is full", async () => {
+  const run = commands.run.bind(commands);
+  const fail = (stderr: string): void => {
+    commands.run = (command: Command) =>
+      command.args.some((arg) => arg === "ext4") || command.file === "resize2fs"
+        ? Promise.reject(
+            new CommandFailedError(command, "exited with status 1", { stderr }),
+          )
+        : run(command);
+  };
+  const full = { code: "ERR_DISK_FULL", kind: "unavailable" };
+  fail("mke2fs: No space left on device while writing");
+  await expect(ensure(vmOf(32))).rejects.toMatchObject(full);
+  // The kernel's words for too many user namespaces.
+  fail("unshare: unshare failed: No space left on device");
+  await expect(ensure(vmOf(32))).rejects.toMatchObject({
+    code: "ERR_COMMAND_FAILED",
+  });
+  commands.run = run;
+  await ensure(vmOf(32));
+  fail("resize2fs: No space left on device");
+  await expect(ensure(vmOf(64))).rejects.toMatchObject(full);
+  commands.run = run;
+  await ensure(vmOf(64));
+  expect(await readDiskFacts(vmOf(1))).toMatchObject({
+    fileSystemBytes: 64 * MiB,
+    growing: false,
+  });
 });
 
 it("says so when it cannot grow", async () => {

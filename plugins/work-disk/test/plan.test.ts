@@ -21,16 +21,22 @@ import { fileSystemBytes } from "../src/superblock.js";
 const signal = new AbortController().signal;
 
 describe("diskStep", () => {
-  const disk = (fileBytes: number, fileSystemBytes?: number) => ({
-    fileBytes,
-    fileSystemBytes,
-  });
+  const disk = (
+    fileBytes: number,
+    fileSystemBytes?: number,
+    growing = false,
+  ) => ({ fileBytes, fileSystemBytes, growing });
   it.each([
     [undefined, "make"],
     [disk(100, 100), "keep"],
     [disk(200, 200), "keep"],
     [disk(50, 50), "grow"],
-    [disk(100, 50), "grow"],
+    // Only the guest can have made the file system smaller than its file.
+    [disk(100, 50), "keep"],
+    [disk(100, 50, true), "grow"],
+    [disk(100, 100, true), "grow"],
+    [disk(50, 1000), "grow"],
+    [disk(50, undefined, true), "keep"],
     [disk(50, undefined), "keep"],
   ] as const)("%j needs %s", (facts, step) => {
     expect(diskStep(facts, 100)).toBe(step);

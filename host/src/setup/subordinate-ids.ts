@@ -1,0 +1,42 @@
+import { readFile } from "node:fs/promises";
+import { userInfo } from "node:os";
+import { hasErrorCode } from "../files/error-code.js";
+
+/** What a user needs to build an image without root. @see subuid(5), subgid(5) */
+const idFiles = ["/etc/subuid", "/etc/subgid"] as const;
+
+/** Fewest ids that hold every user of a Debian tree, `nobody` (65534) included. */
+const leastIds = 65_536;
+
+/** Does a text in the form of subuid(5) give a user, by name or uid, enough ids? Pure. */
+export function hasIdRange(text: string, user: string, uid: number): boolean {
+  return text.split("\n").some((line) => {
+    const [owner, first, count] = line.split(":");
+    const isOurs = owner === user || owner === String(uid);
+    return isOurs && Number(first) > 0 && Number(count) >= leastIds;
+  });
+}
+
+/** What this user lacks of subordinate ids, and what helps; `undefined` when nothing. */
+export async function subordinateIdProblem(
+  files: readonly string[] = idFiles,
+  { username, uid }: { username: string; uid: number } = userInfo(),
+): Promise<{ problem: string; fix: string } | undefined> {
+  const lacking: string[] = [];
+  for (const file of files)
+    if (!hasIdRange(await read(file), username, uid)) lacking.push(file);
+  if (lacking.length === 0) return undefined;
+  return {
+    problem: `${lacking.join(" and ")} give ${username} no range of ${String(leastIds)} ids, so the image cannot be built without root`,
+    fix: `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${username}`,
+  };
+}
+
+async function read(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if (hasErrorCode(error, "ENOENT")) return "";
+    throw error;
+  }
+}
