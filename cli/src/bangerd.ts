@@ -12,6 +12,7 @@ import {
 } from "@banger/host";
 import { readBuild } from "./build-id.js";
 import { compose } from "./compose.js";
+import { ConfigVersion } from "./daemon/config-version.js";
 import { Daemon } from "./daemon/daemon.js";
 import { WinstonLog } from "./logger.js";
 import { EnabledPlugins } from "./plugins/enabled-plugins.js";
@@ -23,6 +24,7 @@ async function run(): Promise<void> {
   await ensureDirectories(paths);
   const lock = takeInstanceLock(join(paths.stateDirectory, "daemon.lock"));
   if (!lock) return;
+  const configVersion = new ConfigVersion(paths.configFile);
   const config = await loadConfig({
     file: paths.configFile,
     facts: readHostFacts(),
@@ -69,7 +71,9 @@ async function run(): Promise<void> {
       ),
     savePluginEnabled: async (id, enabled) => {
       await setPluginEnabled({ file: paths.configFile, id, enabled });
+      configVersion.accept();
     },
+    configChanged: () => configVersion.changed,
     onStopRequest: () => {
       stop.abort();
     },

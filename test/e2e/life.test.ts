@@ -1,5 +1,5 @@
 import { Resolver } from "node:dns/promises";
-import { statSync } from "node:fs";
+import { appendFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { leaks, takeInventory, type HostInventory } from "../host-inventory.js";
@@ -81,6 +81,23 @@ describe("the life of a VM", () => {
     expect((await show()).state).toBe("running");
     expect(await lookUp()).toEqual([(await show()).runtime.guestIp]);
     expect(await guest("cat", "/proc/sys/kernel/random/boot_id")).toBe(boot);
+  });
+
+  it("takes a changed configuration with the next command", async () => {
+    appendFileSync(
+      join(home.path, "config.toml"),
+      '\n[vm_defaults]\nmemory = "640M"\n',
+    );
+    const rows = (await home.json(["config", "show", "--json"])) as {
+      key: string;
+      value: unknown;
+      source: string;
+    }[];
+    expect(rows.find(({ key }) => key === "vm_defaults.memory")).toMatchObject({
+      value: "640M",
+      source: "file",
+    });
+    expect((await show()).state).toBe("running");
   });
 
   it("grows the disk at /root while stopped, and only then", async () => {

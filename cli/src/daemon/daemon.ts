@@ -35,6 +35,8 @@ export interface DaemonOptions {
   readonly describeConfig: () => Promise<unknown>;
   /** writes into the configuration file whether a plugin is enabled */
   readonly savePluginEnabled: (id: string, enabled: boolean) => Promise<void>;
+  /** has the configuration file changed since this daemon read it? */
+  readonly configChanged: () => boolean;
   /** called once when a client asked the daemon to end */
   readonly onStopRequest: () => void;
 }
@@ -71,6 +73,7 @@ export class Daemon {
       routes: this.#routes(),
       version: facts.version,
       build: facts.build,
+      configChanged: options.configChanged,
       socketPath: root.cradle.paths.daemonSocket,
       logger,
       activity: this.#activity,

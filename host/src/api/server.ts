@@ -35,11 +35,12 @@ const httpStatus: Readonly<Record<ErrorKind, number>> = {
   failed: 500,
 };
 
+/** A client of ours replaces the daemon then, and asks again. */
 class DaemonOutdatedError extends BangerError {
   override readonly code = "ERR_DAEMON_OUTDATED";
   override readonly kind = "conflict";
-  constructor(own: string, client: string) {
-    super(`this daemon is build ${own}, the client is ${client}`, {
+  constructor(reason: string) {
+    super(reason, {
       hint: "Replace it: banger daemon stop; the next command starts the new one",
     });
   }
@@ -57,6 +58,8 @@ export interface ApiServerOptions {
   readonly build: string;
   readonly socketPath: string;
   readonly logger: Logger;
+  /** is the configuration that this daemon read out of date? */
+  readonly configChanged: () => boolean;
   readonly activity: Activity;
   readonly vmService: VmService;
   readonly guestSsh: GuestSsh;
@@ -133,8 +136,15 @@ export class ApiServer {
   #refuseOtherBuild({ headers }: Pick<IncomingMessage, "headers">): void {
     const { build, activity } = this.#options;
     const client = headers[buildHeader];
-    if (typeof client === "string" && client !== build && activity.isIdle)
-      throw new DaemonOutdatedError(build, client);
+    if (typeof client !== "string" || !activity.isIdle) return;
+    if (client !== build)
+      throw new DaemonOutdatedError(
+        `this daemon is build ${build}, the client is ${client}`,
+      );
+    if (this.#options.configChanged())
+      throw new DaemonOutdatedError(
+        "the configuration file has changed since this daemon read it",
+      );
   }
 
   #add(route: Route): void {

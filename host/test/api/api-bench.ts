@@ -28,6 +28,7 @@ export interface Bench {
   readonly socketPath: string;
   readonly server: ApiServer;
   readonly activity: Activity;
+  readonly config: { changed: boolean };
   readonly logger: MemoryLogger;
   readonly process: FakeProcess;
   readonly executed: GuestCommand[];
@@ -60,6 +61,7 @@ export async function startServer(
     connect: () => Promise.resolve(),
     disconnect: () => Promise.resolve(),
   };
+  const config = { changed: false };
   const routes = vmRoutes({
     vmService: service,
     consoleReader: new ConsoleReader(),
@@ -70,6 +72,7 @@ export async function startServer(
     routes: [...routes, ...more],
     version: "1.2.3",
     build: "build-a",
+    configChanged: () => config.changed,
     socketPath,
     logger,
     activity,
@@ -78,7 +81,10 @@ export async function startServer(
   });
   await server.listen();
   onTestFinished(() => server.close());
-  return { socketPath, server, activity, logger, process, executed, launched };
+  return {
+    ...{ socketPath, server, activity, config },
+    ...{ logger, process, executed, launched },
+  };
 }
 
 export interface Answer {

@@ -230,6 +230,23 @@ describe("operations", () => {
 describe("another build's client", () => {
   const headers = { "banger-build": "build-b" };
 
+  it("is told the same of its own build when the configuration has changed", async () => {
+    const bench = await startServer();
+    const own = { "banger-build": "build-a" };
+    const status = async (): Promise<number> =>
+      (await ask(bench, "GET", "/v1/vms", undefined, own)).status;
+    expect(await status()).toBe(200);
+    bench.config.changed = true;
+    expect(await status()).toBe(409);
+    const ended = bench.activity.beginOperation(
+      "op-1",
+      "x",
+      new AbortController(),
+    );
+    expect(await status()).toBe(200);
+    ended();
+  });
+
   it("is told to replace the daemon, but only while nothing is under way", async () => {
     const bench = await startServer();
     const refused = await ask(bench, "GET", "/v1/vms", undefined, headers);
