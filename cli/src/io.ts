@@ -29,8 +29,11 @@ export interface Io {
 export class Interruption extends Error {
   /** 128 and the signal's number */
   readonly exitCode: number;
+  /** somebody asked for the end; false when only the output's reader has gone */
+  readonly isAsked: boolean;
   constructor(signal: string, exitCode: number) {
     super(`ended by ${signal}`);
+    this.isAsked = signal !== "SIGPIPE";
     this.exitCode = exitCode;
   }
 }

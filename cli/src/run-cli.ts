@@ -1,3 +1,4 @@
+import { CancelledError } from "@banger/core/client";
 import { resolvePaths } from "@banger/host/client";
 import type { Build } from "./build-id.js";
 import { ApiClient } from "./client/api-client.js";
@@ -60,6 +61,8 @@ async function runCommand(
     return outcome.exitCode ?? 0;
   } catch (error) {
     const status = command.failureStatus?.(args) ?? 1;
+    if (error instanceof Interruption && command.endsSilently)
+      return error.exitCode;
     return report(error, cli.io, wantsJson, status);
   }
 }
@@ -105,7 +108,10 @@ function report(
   wantsJson: boolean,
   failureStatus: number,
 ): number {
-  if (error instanceof Interruption) return error.exitCode;
+  if (error instanceof Interruption) {
+    if (error.isAsked) io.stderr.write(`${cancelled(wantsJson)}\n`);
+    return error.exitCode;
+  }
   const shown = reportToShow(error);
   const text = wantsJson
     ? JSON.stringify(shown)
@@ -115,6 +121,13 @@ function report(
   // Nothing ran, and nothing can until the host is set up: no guest's status to be told apart from.
   if (shown.code === "ERR_HOST_PACKAGES_MISSING") return 1;
   return shown.kind === "cancelled" ? 130 : failureStatus;
+}
+
+/** What the daemon undoes after that is not waited for, so nothing is said about it. */
+function cancelled(wantsJson: boolean): string {
+  return wantsJson
+    ? JSON.stringify(reportToShow(new CancelledError("the command")))
+    : "cancelled";
 }
 
 function beforeGuestCommand(argv: readonly string[]): readonly string[] {

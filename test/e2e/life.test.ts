@@ -88,15 +88,12 @@ describe("the life of a VM", () => {
       join(home.path, "config.toml"),
       '\n[vm_defaults]\nmemory = "640M"\n',
     );
-    const rows = (await home.json(["config", "show", "--json"])) as {
-      key: string;
-      value: unknown;
-      source: string;
-    }[];
-    expect(rows.find(({ key }) => key === "vm_defaults.memory")).toMatchObject({
-      value: "640M",
-      source: "file",
-    });
+    const { settings } = (await home.json(["config", "show", "--json"])) as {
+      settings: { key: string; value: unknown; source: string }[];
+    };
+    expect(
+      settings.find(({ key }) => key === "vm_defaults.memory"),
+    ).toMatchObject({ value: "640M", source: "file" });
     expect((await show()).state).toBe("running");
   });
 

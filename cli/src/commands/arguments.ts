@@ -4,8 +4,15 @@ import { UsageError } from "./usage-error.js";
 export class Arguments {
   readonly #values: Readonly<Record<string, unknown>>;
 
-  constructor(values: Readonly<Record<string, unknown>>) {
+  /** the words of the command line, as they were given */
+  readonly argv: readonly string[];
+
+  constructor(
+    values: Readonly<Record<string, unknown>>,
+    argv: readonly string[],
+  ) {
     this.#values = values;
+    this.argv = argv;
   }
 
   /** @throws {@link UsageError} when it was given twice or is empty */

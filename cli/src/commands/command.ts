@@ -68,6 +68,8 @@ export interface CommandDefinition {
   readonly examples: readonly (readonly [string, string])[];
   /** exit status of banger's own failures; 1 when absent */
   readonly failureStatus?: (args: Arguments) => number;
+  /** an interruption is how it usually ends, or its output is the guest's: nothing is said about one */
+  readonly endsSilently?: true;
   readonly run: (args: Arguments, cli: Cli) => Promise<Outcome>;
 }
 

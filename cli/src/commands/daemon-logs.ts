@@ -1,5 +1,4 @@
 import { daemonLogFile } from "../client/start-daemon.js";
-import { Interruption } from "../io.js";
 import { TerminalText } from "../render/terminal-text.js";
 import { printTo } from "../terminal/print-to.js";
 import type { CommandDefinition } from "./command.js";
@@ -28,6 +27,7 @@ export const daemonLogs: CommandDefinition = {
     ["daemon logs -f", "watch the daemon work"],
     ["daemon logs -n 5000 | grep op-12ab34cd", "all about one operation"],
   ],
+  endsSilently: true,
   run: async (args, cli) => {
     const { io, paths } = cli;
     const { stdout, interrupted } = io;
@@ -35,18 +35,13 @@ export const daemonLogs: CommandDefinition = {
     const file = daemonLogFile(paths);
     const filter = stdout.isTTY === true ? new TerminalText() : undefined;
     let isEmpty = true;
-    try {
-      for await (const bytes of readLog(file, {
-        lines: lineCount(args) ?? defaultLines,
-        follow: args.flag("follow"),
-        signal: interrupted,
-      })) {
-        isEmpty = false;
-        await printTo(stdout, filter ? filter.push(bytes) : bytes, interrupted);
-      }
-    } catch (error) {
-      // Ctrl-C is how following ends.
-      if (!(error instanceof Interruption) || !args.flag("follow")) throw error;
+    for await (const bytes of readLog(file, {
+      lines: lineCount(args) ?? defaultLines,
+      follow: args.flag("follow"),
+      signal: interrupted,
+    })) {
+      isEmpty = false;
+      await printTo(stdout, filter ? filter.push(bytes) : bytes, interrupted);
     }
     if (isEmpty) note(cli, `nothing is logged yet in ${file}`);
     return {};

@@ -1,6 +1,8 @@
+import { posix } from "node:path";
 import { runSession } from "../terminal/session.js";
 import type { Arguments } from "./arguments.js";
 import type { Cli, Outcome } from "./command.js";
+import { UsageError } from "./usage-error.js";
 
 /** Runs the command, or a shell, in the VM that the arguments name. */
 export async function execInSession(
@@ -9,7 +11,7 @@ export async function execInSession(
   terminal: boolean,
 ): Promise<Outcome> {
   const argv = args.guestCommand;
-  const cwd = args.string("cwd");
+  const cwd = guestDirectory(args);
   const exitCode = await runSession(client, io, {
     vm: args.required("vm"),
     ...(argv ? { argv } : {}),
@@ -17,4 +19,13 @@ export async function execInSession(
     terminal,
   });
   return { exitCode };
+}
+
+/** The value of `--cwd` as an absolute path in the guest. @throws {@link UsageError} */
+function guestDirectory(args: Arguments): string | undefined {
+  const cwd = args.string("cwd");
+  if (cwd === undefined) return undefined;
+  if (cwd.includes("\0"))
+    throw new UsageError("--cwd contains a NUL character");
+  return cwd.startsWith("/") ? cwd : posix.join("/root", cwd);
 }

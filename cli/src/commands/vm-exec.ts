@@ -1,5 +1,6 @@
 import { execInSession } from "./session-outcome.js";
 import { ownFailureStatus, type CommandDefinition } from "./command.js";
+import { ttyOption, wantsTty } from "./tty-option.js";
 import { vmPositional } from "./vm-positional.js";
 
 export const vmExec: CommandDefinition = {
@@ -10,20 +11,18 @@ export const vmExec: CommandDefinition = {
   options: {
     cwd: {
       type: "string",
-      describe: "directory in the guest; /root otherwise",
+      describe:
+        "directory in the guest, from /root on when relative; /root otherwise",
     },
-    tty: {
-      type: "boolean",
-      alias: "t",
-      describe: "give the command a terminal",
-    },
+    ...ttyOption,
   },
   examples: [
     ["vm exec web -- systemctl status", "run a command"],
     ["vm exec web -t -- top", "one that needs a terminal"],
     ["vm exec web --cwd /srv -- tar -x < site.tar", "feed its input"],
   ],
+  endsSilently: true,
   failureStatus: () => ownFailureStatus,
   run: (args, cli) =>
-    execInSession(args, cli, args.flag("tty") && cli.io.stdin.isTTY === true),
+    execInSession(args, cli, wantsTty(args, cli.io)),
 };

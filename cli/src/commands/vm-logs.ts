@@ -1,4 +1,3 @@
-import { Interruption } from "../io.js";
 import { printTo } from "../terminal/print-to.js";
 import { TerminalText } from "../render/terminal-text.js";
 import type { CommandDefinition } from "./command.js";
@@ -25,6 +24,7 @@ export const vmLogs: CommandDefinition = {
     ["vm logs web", "all of it"],
     ["vm logs -f -n 20 web", "the last 20 lines and what follows"],
   ],
+  endsSilently: true,
   run: async (args, { client, io }) => {
     const { stdout, interrupted } = io;
     const lines = lineCount(args);
@@ -34,15 +34,10 @@ export const vmLogs: CommandDefinition = {
     });
     const vm = encodeURIComponent(args.required("vm"));
     const filter = stdout.isTTY === true ? new TerminalText() : undefined;
-    try {
-      const path = `/v1/vms/${vm}/logs?${query.toString()}`;
-      for await (const bytes of client.text(path, interrupted))
-        await printTo(stdout, filter ? filter.push(bytes) : bytes, interrupted);
-      if (filter) await printTo(stdout, filter.end(), interrupted);
-    } catch (error) {
-      // Ctrl-C is how following ends.
-      if (!(error instanceof Interruption) || !args.flag("follow")) throw error;
-    }
+    const path = `/v1/vms/${vm}/logs?${query.toString()}`;
+    for await (const bytes of client.text(path, interrupted))
+      await printTo(stdout, filter ? filter.push(bytes) : bytes, interrupted);
+    if (filter) await printTo(stdout, filter.end(), interrupted);
     return {};
   },
 };

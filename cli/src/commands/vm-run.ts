@@ -14,8 +14,10 @@ import {
   type Outcome,
 } from "./command.js";
 import { deleteEphemeral } from "./delete-ephemeral.js";
+import { guestCommandHint, looksLikeProgram } from "./guest-command-hint.js";
 import { withHostPackages } from "./host-packages.js";
 import { note, operate } from "./operate.js";
+import { ttyOption, wantsTty } from "./tty-option.js";
 import { UsageError } from "./usage-error.js";
 import { createBody, createOptions } from "./vm-options.js";
 
@@ -26,7 +28,7 @@ export const vmRun: CommandDefinition = {
     {
       name: "path",
       describe:
-        "copy the tracked files of the git repository around this path to /root/<repository>",
+        "copy the tracked files of the git repository around this directory to /root/<repository>, the repository's root, and start there, also when this is a sub-directory",
       required: false,
       completes: "path",
     },
@@ -41,6 +43,7 @@ export const vmRun: CommandDefinition = {
       describe:
         "leave the VM running; prints its name, or with --json its record",
     },
+    ...ttyOption,
   },
   examples: [
     ["vm run", "a shell in a fresh VM"],
@@ -60,9 +63,11 @@ async function run(args: Arguments, cli: Cli): Promise<Outcome> {
   const quiet = args.flag("json");
   if (detach && ephemeral) throw conflict("--detach", "--rm");
   if (detach && argv) throw conflict("--detach", "a command after --");
+  if (detach && args.flag("tty")) throw conflict("--detach", "--tty");
+  const tty = wantsTty(args, io);
   const path = args.string("path");
   const body = { ...createBody(args), ...(ephemeral ? { ephemeral } : {}) };
-  const repository = path === undefined ? undefined : await look(path, cli);
+  const repository = path === undefined ? undefined : await look(path, args, cli);
   const { value: vm, elapsedMs } = await withHostPackages(
     cli,
     args.flag("yes"),
@@ -87,21 +92,30 @@ async function run(args: Arguments, cli: Cli): Promise<Outcome> {
       vm: vm.id,
       ...(argv ? { argv } : {}),
       ...(cwd === undefined ? {} : { cwd }),
-      terminal: argv === undefined && hasTerminal(io),
+      terminal: tty || (argv === undefined && hasTerminal(io)),
     });
     failed = false;
-    if (quiet) note(cli, JSON.stringify({ vm, exitCode }));
+    if (quiet)
+      note(
+        cli,
+        JSON.stringify({
+          vm,
+          exitCode,
+          ...(ephemeral ? {} : { note: stillRuns(vm) }),
+        }),
+      );
     return { exitCode };
   } finally {
     if (ephemeral) await deleteOrWarn(vm, cli, quiet);
-    else if (failed && quiet) note(cli, JSON.stringify({ vm }));
+    else if (failed && quiet) 
+      note(cli, JSON.stringify({ vm, note: stillRuns(vm) }));
     else if (failed || !detach)
-      inform(
-        cli.errorStyle.dim(
-          `${vm.name} still runs; delete it with: banger vm delete ${vm.name}`,
-        ),
-      );
+      inform(cli.errorStyle.dim(stillRuns(vm)));
   }
+}
+
+function stillRuns({ name }: VmRecord): string {
+  return `${name} still runs; delete it with: banger vm delete ${name}`;
 }
 
 /** What the guest came to, or the first error, is what the command is about: a VM that stays is told beside it. */
@@ -130,9 +144,21 @@ function conflict(one: string, other: string): UsageError {
   });
 }
 
-async function look(path: string, { io }: Cli): Promise<Repository> {
-  const { inspectRepository } = await import("../workspace/repository.js");
-  return inspectRepository(path, io.cwd, io.interrupted);
+async function look(
+  path: string,
+  args: Arguments,
+  { io }: Cli,
+): Promise<Repository> {
+  const { inspectRepository, PathNotFoundError } =
+    await import("../workspace/repository.js");
+  try {
+    return await inspectRepository(path, io.cwd, io.interrupted);
+  } catch (error) {
+    if (!(error instanceof PathNotFoundError) || !looksLikeProgram(path))
+      throw error;
+    const hint = guestCommandHint(vmRun, args.argv, 0);
+    throw hint === undefined ? error : new PathNotFoundError(path, hint, error);
+  }
 }
 
 async function copy(

@@ -12,6 +12,7 @@ export const vmSsh: CommandDefinition = {
     ["vm ssh web", "a login shell"],
     ["vm ssh web -- journalctl -f", "a command on a terminal"],
   ],
+  endsSilently: true,
   failureStatus: (args) => (args.guestCommand ? ownFailureStatus : 1),
   run: (args, cli) => execInSession(args, cli, hasTerminal(cli.io)),
 };

@@ -1,15 +1,23 @@
 import { BangerError } from "@banger/core/client";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { containPaths } from "./contained-paths.js";
 import { git } from "./git.js";
 
-class PathNotFoundError extends BangerError {
+/** Nothing is at the path. */
+export class PathNotFoundError extends BangerError {
   override readonly code = "ERR_PATH_NOT_FOUND";
   override readonly kind = "usage";
-  constructor(path: string, cause?: unknown) {
-    super(`there is nothing at ${path}`, {
-      hint: "Name a directory inside a git repository",
-      cause,
+  constructor(path: string, hint: string, cause?: unknown) {
+    super(`there is nothing at ${path}`, { hint, cause });
+  }
+}
+
+class NotADirectoryError extends BangerError {
+  override readonly code = "ERR_NOT_A_DIRECTORY";
+  override readonly kind = "usage";
+  constructor(path: string) {
+    super(`${path} is not a directory`, {
+      hint: "Name a directory; its whole git repository is copied",
     });
   }
 }
@@ -51,7 +59,8 @@ export interface Repository {
 
 /**
  * Looks at the repository that encloses a path. Changes nothing, and runs nothing that the repository brings along.
- * @throws PathNotFoundError, NotARepositoryError, ForeignWorkTreeError
+ * @throws PathNotFoundError, NotADirectoryError, NotARepositoryError, also for a repository without tracked files,
+ * ForeignWorkTreeError
  */
 export async function inspectRepository(
   path: string,
@@ -63,11 +72,16 @@ export async function inspectRepository(
   const kind = await stat(start).catch((error: unknown) => {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP")
-      throw new PathNotFoundError(path, error);
+      
+      throw new PathNotFoundError(
+        path,
+        "Name a directory inside a git repository",
+        error,
+      );
     throw error;
   });
-  const directory = kind.isDirectory() ? start : dirname(start);
-  const top = await findTop(directory, path, signal);
+  if (!kind.isDirectory()) throw new NotADirectoryError(path);
+  const top = await findTop(start, path, signal);
   const listed = await git(top, ["ls-files", "-z", "--stage"], signal);
   const tracked: Buffer[] = [];
   const submodules: string[] = [];
@@ -84,6 +98,11 @@ export async function inspectRepository(
     }
     tracked.push(file);
   }
+  if (tracked.length === 0 && submodules.length === 0)
+    throw new NotARepositoryError(
+      path,
+      "is in a git repository without tracked files",
+    );
   const { inside, outside } = await containPaths(top, tracked);
   const files: Buffer[] = [];
   for (const file of inside) {
