@@ -29,11 +29,11 @@ export interface Io {
 export class Interruption extends Error {
   /** 128 and the signal's number */
   readonly exitCode: number;
-  /** somebody asked for the end; false when only the output's reader has gone */
-  readonly isAsked: boolean;
+  /** somebody may read an answer; false when the terminal or the output's reader has gone */
+  readonly isHeard: boolean;
   constructor(signal: string, exitCode: number) {
     super(`ended by ${signal}`);
-    this.isAsked = signal !== "SIGPIPE";
+    this.isHeard = signal !== "SIGPIPE" && signal !== "SIGHUP";
     this.exitCode = exitCode;
   }
 }

@@ -109,7 +109,7 @@ function report(
   failureStatus: number,
 ): number {
   if (error instanceof Interruption) {
-    if (error.isAsked) io.stderr.write(`${cancelled(wantsJson)}\n`);
+    if (error.isHeard) io.stderr.write(`${cancelled(wantsJson)}\n`);
     return error.exitCode;
   }
   const shown = reportToShow(error);

@@ -55,20 +55,42 @@ describe("wrong usage", () => {
     ["vm run --memory 0", "not a size"],
     ["vm run --name a --name b", "more than once"],
     ["vm run --name", "--name needs a value"],
-    ["vm run --accel magic", "Invalid values"],
+    ["vm run --accel magic", '--accel cannot be "magic"'],
+    ["vm run --accel xen", "Known: auto, emulate, kvm"],
+    ["vm run --accel kmv", "Did you mean kvm?"],
     ["vm run -d --rm", "exclude each other"],
     ["vm run -d -- ls", "exclude each other"],
     ["vm run /does/not/exist", "there is nothing at"],
     ["vm exec web", "the command is missing"],
     ["vm exec web ls -l", "unknown flag -l"],
     ["vm exec web ls", "comes after --"],
-    ["vm exec", "an argument is missing"],
-    ["vm show", "an argument is missing"],
+    ["vm exec", "Usage: banger vm exec <vm> [options] -- <command..>"],
+    ["vm show", "<vm> is missing"],
+    ["vm delete", "Usage: banger vm delete <vm..> [options]"],
+    ["image show", "<image> is missing"],
+    ["completion", "<shell> is missing"],
+    ["vm kill --help", "Did you mean stop?"],
+    ["vm rm web", "Did you mean delete?"],
+    ["image ls", "Did you mean list?"],
+    ["rm web", "Did you mean vm delete?"],
+    ["run -h", "Did you mean vm run?"],
+    ["--verbose ps", "unknown flag --verbose"],
+    ["vm --verbose list", "unknown flag --verbose"],
+    ["vm exec web ls -la /", "banger vm exec web -- ls -la /"],
+    ["vm exec web --cwd /tmp ls", "banger vm exec web --cwd /tmp -- ls"],
+    ["vm run . make -j4", "banger vm run . -- make -j4"],
+    ["vm run --rm ls", "banger vm run --rm -- ls\n"],
+    ["vm run --name ls ls", "banger vm run --name ls -- ls\n"],
+    ["vm run ls -qa", "banger vm run -- ls -qa"],
+    ["vm run ./ls", "Name a directory inside"],
+    ["vm run -t -- top", "-t needs a terminal on stdin"],
+    ["vm exec web -t -- top", "-t needs a terminal on stdin"],
+    ["vm run -d -t", "exclude each other"],
     ["vm set web", "nothing to change"],
     ["vm set web --nat --no-nat", "exclude each other"],
     ["vm list -- ls", "takes no command"],
     ["vm logs web -n 0", "1 to 100000"],
-    ["completion tcsh", "Invalid values"],
+    ["completion tcsh", "Known: bash, fish, zsh"],
     ["--nonsense", "unknown flag --nonsense"],
   ])("%s exits 2 and says why", async (line, expected) => {
     const home = await temporaryDirectory();
@@ -145,6 +167,84 @@ describe("vm exec", () => {
   });
 });
 
+describe("--cwd", () => {
+  it.each([
+    ["site", "/root/site"],
+    ["../srv", "/srv"],
+    ["/srv", "/srv"],
+  ])("%s is %s in the guest", async (given, expected) => {
+    const home = await temporaryDirectory();
+    const starts: unknown[] = [];
+    await startFakeDaemon(home, {}, guest(0, starts));
+    await run(["vm", "exec", "web", "--cwd", given, "--", "ls"], { home });
+    expect(starts).toMatchObject([{ cwd: expected }]);
+  });
+
+  it("has no NUL", async () => {
+    const home = await temporaryDirectory();
+    const argv = ["vm", "exec", "web", "--cwd", "a\0b", "--", "ls"];
+    const ended = await run(argv, { home });
+    expect(ended.status).toBe(2);
+    expect(ended.stderr).toContain("NUL");
+  });
+});
+
+describe("--tty", () => {
+  it.each([
+    [["vm", "exec", "web", "-t", "--", "top"], true],
+    [["vm", "exec", "web", "--", "top"], false],
+    [["vm", "run", "-t", "--", "top"], true],
+    [["vm", "run", "--", "top"], false],
+  ])("%j gives a terminal: %s", async (argv, expected) => {
+    const home = await temporaryDirectory();
+    const starts: unknown[] = [];
+    const answers = { "POST /v1/vms": done() };
+    await startFakeDaemon(home, answers, guest(0, starts));
+    expect((await run(argv, { home, terminal: true })).status).toBe(0);
+    expect(starts).toHaveLength(1);
+    expect(Object.hasOwn(starts[0] as object, "terminal")).toBe(expected);
+  });
+});
+
+describe("an interruption", () => {
+  const interrupted = async (
+    argv: readonly string[],
+    method: string,
+    path: string,
+    signal = "SIGINT",
+  ): Promise<{ status: number; stderr: string }> => {
+    const home = await temporaryDirectory();
+    const abort = new AbortController();
+    await startFakeDaemon(home, {
+      [`${method} ${path}`]: () => {
+        abort.abort(new Interruption(signal, 130));
+      },
+    });
+    return run(argv, { home, signal: abort.signal });
+  };
+
+  it("of an operation is one line, and JSON with --json", async () => {
+    const argv = ["vm", "create"];
+    const ended = await interrupted(argv, "POST", "/v1/vms");
+    expect(ended).toMatchObject({ status: 130, stderr: "cancelled\n" });
+    const json = await interrupted([...argv, "--json"], "POST", "/v1/vms");
+    expect(json.status).toBe(130);
+    expect(JSON.parse(json.stderr)).toMatchObject({ code: "ERR_CANCELLED" });
+  });
+
+  it.each(["SIGPIPE", "SIGHUP"])("by %s is silent", async (signal) => {
+    const argv = ["vm", "create"];
+    const ended = await interrupted(argv, "POST", "/v1/vms", signal);
+    expect(ended.stderr).toBe("");
+  });
+
+  it("ends following with 130 and without a word", async () => {
+    const argv = ["vm", "logs", "-f", "web"];
+    const ended = await interrupted(argv, "GET", "/v1/vms/web/logs");
+    expect(ended).toMatchObject({ status: 130, stderr: "" });
+  });
+});
+
 describe("vm run", () => {
   it("creates, runs, deletes with --rm, and passes the status on", async () => {
     const home = await temporaryDirectory();
@@ -197,6 +297,13 @@ describe("vm run", () => {
     const ended = await run(["vm", "run", "--", "ls"], { home });
     expect(ended.stderr).toContain("banger vm delete web");
     expect(requests).toHaveLength(1);
+    const argv = ["vm", "run", "--json", "--", "ls"];
+    const json = await run(argv, { home });
+    expect(JSON.parse(json.stderr)).toEqual({
+      vm,
+      exitCode: 0,
+      note: "web still runs; delete it with: banger vm delete web",
+    });
   });
 
   it("prints name or record when detached", async () => {
@@ -234,7 +341,10 @@ describe("vm run", () => {
       const json = await run(argv, { home, env });
       const lines = json.stderr.trimEnd().split("\n");
       expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
-        { vm },
+        {
+          vm,
+          note: "web still runs; delete it with: banger vm delete web",
+        },
         expect.objectContaining({ code: "ERR_WORKSPACE_COPY" }),
       ]);
     });
@@ -395,6 +505,37 @@ describe("several VMs", () => {
     expect(requests.filter(({ method }) => method === "DELETE")).toHaveLength(
       2,
     );
+  });
+
+  it("have the code that all failures have, and count each once", async () => {
+    const home = await temporaryDirectory();
+    await startFakeDaemon(home, {
+      "GET /v1/vms": [vm],
+      [`DELETE /v1/vms/${vm.id}`]: done(),
+    });
+    const argv = ["vm", "delete", "web", "0123", "nobody", "nobody", "none"];
+    const ended = await run(argv, { home });
+    expect(ended.stderr).toContain("2 of 3 failed");
+    expect(ended.stderr).toMatch(/^\[ERR_VM_NOT_FOUND\]$/m);
+    const single = await run(["vm", "delete", "none", "none"], { home });
+    expect(single.stderr).not.toContain("failed");
+  });
+
+  it("says when there was nothing to do", async () => {
+    const home = await temporaryDirectory();
+    const old = sampleVm({ name: "old", id: db.id, state: "stopped" });
+    await startFakeDaemon(home, {
+      "GET /v1/vms": [vm, old],
+      [`POST /v1/vms/${vm.id}/start`]: done(),
+      [`POST /v1/vms/${vm.id}/stop`]: done(),
+      [`POST /v1/vms/${old.id}/start`]: done(),
+      [`POST /v1/vms/${old.id}/stop`]: done(),
+    });
+    const start = await run(["vm", "start", "web", "old"], { home });
+    expect(start.stderr).toContain("already running: web\n");
+    expect(start.stderr).toContain("ready in 1.2 s: old\n");
+    const stop = await run(["vm", "stop", "web", "old"], { home });
+    expect(stop.stderr).toBe("already stopped: old\n");
   });
 
   it("keeps the kind of a single failure", async () => {

@@ -82,6 +82,14 @@ async function candidatesOf(
     const { choices, completes } = options[named(last) ?? ""] ?? {};
     return choices ? choices.map((one) => [one, ""]) : names(completes, cli);
   }
+  const joined = /^(--[^=]+)=/.exec(current)?.[1];
+  if (joined !== undefined && takesValue(joined)) {
+    const { choices, completes } = options[named(joined) ?? ""] ?? {};
+    const values: readonly Candidate[] = choices
+      ? choices.map((one) => [one, ""])
+      : await names(completes, cli);
+    return values.map(([name, what]) => [`${joined}=${name}`, what]);
+  }
   if (current.startsWith("-"))
     return [
       ...Object.entries(options).map(

@@ -6,17 +6,27 @@ export const shells = ["bash", "zsh", "fish"] as const;
 const scripts: Readonly<Record<string, string>> = {
   bash: `# bash completion for banger
 _banger() {
-  local line candidate
+  local line candidate word prefix= last=-1
+  local words=()
   COMPREPLY=()
-  local words=("\${COMP_WORDS[@]:1:COMP_CWORD}")
-  local current="\${COMP_WORDS[COMP_CWORD]}"
+  # Readline takes --flag=value for three words; banger wants one, and readline only what is behind the =.
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD}"; do
+    if ((last >= 0)) && [[ \${words[last]} == --?* ]] && [[ $word == = || \${words[last]} == *= ]]; then
+      words[last]+="$word"
+    else
+      words+=("$word")
+      last=$((last + 1))
+    fi
+  done
+  local current="\${words[last]}"
+  [[ $current != "\${COMP_WORDS[COMP_CWORD]}" ]] && prefix="\${current%%=*}="
   while IFS= read -r line; do
     candidate="\${line%%$'\\t'*}"
     if [[ $candidate == :files ]]; then
       while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "$current")
       compopt -o filenames 2>/dev/null
     elif [[ $candidate == "$current"* ]]; then
-      COMPREPLY+=("$candidate")
+      COMPREPLY+=("\${candidate#"$prefix"}")
     fi
   done < <("\${COMP_WORDS[0]}" --get-completions "\${words[@]}" 2>/dev/null)
 }

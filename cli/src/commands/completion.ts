@@ -13,7 +13,10 @@ export const completion: CommandDefinition = {
     },
   ],
   examples: [
-    ["completion bash > ~/.local/share/bash-completion/completions/banger", ""],
+    [
+      "completion bash > ~/.local/share/bash-completion/completions/banger",
+      "the directory must be there",
+    ],
     ['completion zsh > "${fpath[1]}/_banger"', ""],
     ["completion fish > ~/.config/fish/completions/banger.fish", ""],
   ],

@@ -3,6 +3,12 @@ import yargs, { type Argv } from "yargs";
 import { Arguments } from "./arguments.js";
 import { catalogue, groups } from "./catalogue.js";
 import type { CommandDefinition } from "./command.js";
+import {
+  guestCommandHint,
+  looksLikeProgram,
+  positionalPlaces,
+} from "./guest-command-hint.js";
+import { checkCommandWords, commandMissing } from "./unknown-command.js";
 import { UsageError } from "./usage-error.js";
 
 /** What a command line asks for. */
@@ -17,9 +23,11 @@ export async function parse(
   argv: readonly string[],
   version: string,
 ): Promise<Parsed> {
+  checkCommandWords(argv);
   let found: { command?: CommandDefinition; values: Values } | undefined;
   let group: string | undefined;
-  const parser = configure(yargs([]), version);
+  let called: CommandDefinition | undefined;
+  const parser = configure(yargs([]), version, () => called);
   const add = (
     to: Argv,
     command: CommandDefinition,
@@ -30,7 +38,10 @@ export async function parse(
       command: usage,
       aliases: [...aliases],
       describe: command.summary,
-      builder: (inner) => describeCommand(inner, command),
+      builder: (inner) => {
+        called = command;
+        return describeCommand(inner, command);
+      },
       handler: (values) => {
         found = { command, values };
       },
@@ -63,15 +74,22 @@ export async function parse(
   if (printed !== "") return { kind: "print", text: printed };
   if (argv.length === 0) return { kind: "print", text: await parser.getHelp() };
   if (found?.command) {
-    checkUnknown(found.command, found.values);
-    const args = new Arguments(found.values);
+    checkUnknown(found.command, found.values, argv);
+    const args = new Arguments(found.values, argv);
     checkGuestCommand(found.command, args);
     return { kind: "run", command: found.command, args };
   }
-  throw unknownCommand(group, argv);
+  if (group !== undefined) throw commandMissing(group);
+  throw new UsageError("the command is missing", {
+    hint: "See: banger --help",
+  });
 }
 
-function configure(parser: Argv, version: string): Argv {
+function configure(
+  parser: Argv,
+  version: string,
+  called: () => CommandDefinition | undefined,
+): Argv {
   return parser
     .scriptName("banger")
     .usage("banger <command>\n\nThrow-away Linux microVMs.")
@@ -93,9 +111,7 @@ function configure(parser: Argv, version: string): Argv {
     .epilogue("Every command has --help with examples.")
     .fail((message: string | null, error: Error | undefined) => {
       if (error && error.name !== "YError") throw error;
-      throw new UsageError(
-        rephrase(error?.message ?? message ?? "wrong usage"),
-      );
+      throw rephrase(error?.message ?? message ?? "wrong usage", called());
     });
 }
 
@@ -111,19 +127,20 @@ function usageOf(
   return [...called, ...places].join(" ");
 }
 
-function describeCommand(parser: Argv, command: CommandDefinition): Argv {
-  const { words, positionals = [], options = {}, examples } = command;
+/** The whole command line, as help and hints show it. */
+function usageLine(command: CommandDefinition): string {
   const rest =
     command.guestCommand === undefined
       ? ""
       : command.guestCommand === "required"
         ? " -- <command..>"
         : " [-- command..]";
-  parser
-    .usage(
-      `banger ${usageOf(command, words)} [options]${rest}\n\n${command.summary}`,
-    )
-    .epilogue("");
+  return `banger ${usageOf(command)} [options]${rest}`;
+}
+
+function describeCommand(parser: Argv, command: CommandDefinition): Argv {
+  const { positionals = [], options = {}, examples } = command;
+  parser.usage(`${usageLine(command)}\n\n${command.summary}`).epilogue("");
   for (const { name, describe, choices } of positionals)
     parser.positional(name, {
       type: "string",
@@ -146,7 +163,11 @@ function describeCommand(parser: Argv, command: CommandDefinition): Argv {
   return parser;
 }
 
-function checkUnknown(command: CommandDefinition, values: Values): void {
+function checkUnknown(
+  command: CommandDefinition,
+  values: Values,
+  argv: readonly string[],
+): void {
   const { words, options = {}, positionals = [] } = command;
   const flags = [...Object.keys(options), "help", "version"];
   const known = new Set([
@@ -157,16 +178,15 @@ function checkUnknown(command: CommandDefinition, values: Values): void {
   ]);
   for (const name of Object.keys(values)) {
     if (known.has(name)) continue;
+    const flag = `${name.length === 1 ? "-" : "--"}${name}`;
     const nearest = nearestName(name, flags);
-    throw new UsageError(
-      `unknown flag ${name.length === 1 ? "-" : "--"}${name}`,
-      {
-        hint:
-          nearest === undefined
-            ? `See: banger ${words.join(" ")} --help`
-            : `Did you mean --${nearest}?`,
-      },
-    );
+    throw new UsageError(`unknown flag ${flag}`, {
+      hint:
+        forgottenDashes(command, argv, nearest === undefined) ??
+        (nearest === undefined
+          ? `See: banger ${words.join(" ")} --help`
+          : `Did you mean --${nearest}?`),
+    });
   }
   const called = (values["_"] as readonly unknown[]).map(String);
   const isAlias = called[0] === command.alias;
@@ -174,10 +194,29 @@ function checkUnknown(command: CommandDefinition, values: Values): void {
   if (extra === undefined) return;
   throw new UsageError(`unexpected argument ${JSON.stringify(extra)}`, {
     hint:
-      command.guestCommand === undefined
-        ? `See: banger ${words.join(" ")} --help`
-        : "A command for the guest comes after --",
+      forgottenDashes(command, argv, false) ??
+      `See: banger ${words.join(" ")} --help`,
   });
+}
+
+/**
+ * The hint for a guest command without `--` before it.
+ * @param guess take the optional positional for a program when it looks like one
+ */
+function forgottenDashes(
+  command: CommandDefinition,
+  argv: readonly string[],
+  guess: boolean,
+): string | undefined {
+  const { guestCommand, positionals = [] } = command;
+  if (guestCommand === undefined) return undefined;
+  const certain = guestCommandHint(command, argv, positionals.length);
+  if (certain !== undefined || !guess) return certain;
+  const optional = positionals.findIndex(({ required }) => !required);
+  const word = argv[positionalPlaces(command, argv)[optional] ?? -1];
+  return word !== undefined && looksLikeProgram(word)
+    ? guestCommandHint(command, argv, optional)
+    : undefined;
 }
 
 function checkGuestCommand(command: CommandDefinition, args: Arguments): void {
@@ -191,43 +230,33 @@ function checkGuestCommand(command: CommandDefinition, args: Arguments): void {
     });
 }
 
-function unknownCommand(
-  group: string | undefined,
-  argv: readonly string[],
+/** yargs' sentences in ours. `command` is the one that it was about to parse. */
+function rephrase(
+  message: string,
+  command: CommandDefinition | undefined,
 ): UsageError {
-  const words = argv.filter((word) => !word.startsWith("-"));
-  const known =
-    group === undefined
-      ? [
-          ...Object.keys(groups),
-          ...catalogue.flatMap(({ words: [first, second], alias }) => [
-            ...(second === undefined ? [first] : []),
-            ...(alias === undefined ? [] : [alias]),
-          ]),
-        ]
-      : catalogue.flatMap(({ words: [first, second] }) =>
-          first === group && second !== undefined ? [second] : [],
-        );
-  const word = words[group === undefined ? 0 : 1];
-  const prefix = group === undefined ? "" : `${group} `;
-  if (word !== undefined)
-    return new UsageError(`unknown command ${JSON.stringify(prefix + word)}`, {
-      hint: suggestName(word, known),
-    });
-  return group === undefined
-    ? new UsageError(`unknown flag ${argv[0] ?? ""}`, {
-        hint: "See: banger --help",
-      })
-    : new UsageError(`banger ${group} needs a command`, {
-        hint: `One of: ${known.join(", ")}`,
-      });
-}
-
-/** yargs' sentences in ours. */
-function rephrase(message: string): string {
   const lacking = /^Not enough arguments following: (.*)$/.exec(message);
-  if (lacking) return `--${lacking[1] ?? ""} needs a value`;
-  if (message.startsWith("Not enough non-option arguments"))
-    return "an argument is missing";
-  return message.trim().replaceAll(/\s*\n\s*/g, " ");
+  if (lacking) return new UsageError(`--${lacking[1] ?? ""} needs a value`);
+  const few = /^Not enough non-option arguments: got (\d+)/.exec(message);
+  if (few && command) {
+    const required = command.positionals?.filter(({ required: is }) => is);
+    const name = required?.[Number(few[1])]?.name ?? "argument";
+    return new UsageError(`<${name}> is missing`, {
+      hint: `Usage: ${usageLine(command)}`,
+    });
+  }
+  const choice = /Argument: (.*?), Given: "(.*?)",? /.exec(message);
+  if (choice && command) {
+    const [, name = "", given = ""] = choice;
+    const option = command.options?.[name];
+    const choices =
+      option?.choices ??
+      command.positionals?.find((one) => one.name === name)?.choices ??
+      [];
+    return new UsageError(
+      `${option ? `--${name}` : `<${name}>`} cannot be ${JSON.stringify(given)}`,
+      { hint: suggestName(given, choices) },
+    );
+  }
+  return new UsageError(message.trim().replaceAll(/\s*\n\s*/g, " "));
 }

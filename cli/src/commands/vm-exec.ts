@@ -23,6 +23,5 @@ export const vmExec: CommandDefinition = {
   ],
   endsSilently: true,
   failureStatus: () => ownFailureStatus,
-  run: (args, cli) =>
-    execInSession(args, cli, wantsTty(args, cli.io)),
+  run: (args, cli) => execInSession(args, cli, wantsTty(args, cli.io)),
 };

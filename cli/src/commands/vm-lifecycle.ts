@@ -34,7 +34,12 @@ export const vmStart: CommandDefinition = {
         args.strings("vm"),
         { method: "POST", subpath: "/start" },
         (vm, elapsedMs) => {
-          note(cli, `ready in ${renderDuration(elapsedMs)}: ${vm.name}`);
+          note(
+            cli,
+            vm.state === "running"
+              ? `already running: ${vm.name}`
+              : `ready in ${renderDuration(elapsedMs)}: ${vm.name}`,
+          );
         },
       ),
     ),
@@ -56,11 +61,19 @@ export const vmStop: CommandDefinition = {
     ["vm stop --force web", "end one that hangs"],
   ],
   run: (args, cli) =>
-    forEachVm(cli, args.strings("vm"), {
-      method: "POST",
-      subpath: "/stop",
-      body: { force: args.flag("force") },
-    }),
+    forEachVm(
+      cli,
+      args.strings("vm"),
+      {
+        method: "POST",
+        subpath: "/stop",
+        body: { force: args.flag("force") },
+      },
+      ({ state, name }) => {
+        if (state === "stopped" || state === "created")
+          note(cli, `already stopped: ${name}`);
+      },
+    ),
 };
 
 export const vmDelete: CommandDefinition = {

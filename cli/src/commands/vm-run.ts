@@ -67,7 +67,8 @@ async function run(args: Arguments, cli: Cli): Promise<Outcome> {
   const tty = wantsTty(args, io);
   const path = args.string("path");
   const body = { ...createBody(args), ...(ephemeral ? { ephemeral } : {}) };
-  const repository = path === undefined ? undefined : await look(path, args, cli);
+  const repository =
+    path === undefined ? undefined : await look(path, args, cli);
   const { value: vm, elapsedMs } = await withHostPackages(
     cli,
     args.flag("yes"),
@@ -107,10 +108,9 @@ async function run(args: Arguments, cli: Cli): Promise<Outcome> {
     return { exitCode };
   } finally {
     if (ephemeral) await deleteOrWarn(vm, cli, quiet);
-    else if (failed && quiet) 
+    else if (failed && quiet)
       note(cli, JSON.stringify({ vm, note: stillRuns(vm) }));
-    else if (failed || !detach)
-      inform(cli.errorStyle.dim(stillRuns(vm)));
+    else if (failed || !detach) inform(cli.errorStyle.dim(stillRuns(vm)));
   }
 }
 
@@ -157,7 +157,9 @@ async function look(
     if (!(error instanceof PathNotFoundError) || !looksLikeProgram(path))
       throw error;
     const hint = guestCommandHint(vmRun, args.argv, 0);
-    throw hint === undefined ? error : new PathNotFoundError(path, hint, error);
+    throw hint === undefined
+      ? error
+      : new PathNotFoundError(path, hint, error.cause);
   }
 }
 

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { VmRecord } from "@banger/core/client";
 import { renderTimeline, renderVm } from "../render/vm.js";
 import { jsonOption, type CommandDefinition } from "./command.js";
@@ -18,7 +19,7 @@ export const vmShow: CommandDefinition = {
     ["vm show web", "state, sizes, addresses, directories"],
     ["vm show web --timeline", "where the last start spent its time"],
   ],
-  run: async (args, { client, style }) => {
+  run: async (args, { client, paths, style }) => {
     const path = `/v1/vms/${encodeURIComponent(args.required("vm"))}`;
     const vm = await client.read<VmRecord>(path);
     return args.flag("timeline")
@@ -26,6 +27,10 @@ export const vmShow: CommandDefinition = {
           json: vm.runtime.lastStart ?? [],
           text: () => renderTimeline(vm, style),
         }
-      : { json: vm, text: () => renderVm(vm, style) };
+      : {
+          json: vm,
+          text: () =>
+            renderVm(vm, style, join(paths.sshDirectory, "id_ed25519")),
+        };
   },
 };

@@ -44,7 +44,8 @@ export function renderSpec(spec: VmSpec, accel?: string): string {
   ].join(" | ");
 }
 
-export function renderVm(vm: VmRecord, style: Style): string {
+/** All of a record, a line each. `keyFile` is the private key that the guest lets in. */
+export function renderVm(vm: VmRecord, style: Style, keyFile: string): string {
   const { spec, runtime } = vm;
   const driver = [runtime.driver, runtime.accel].filter(Boolean).join(", ");
   const fields: readonly (readonly [string, string | undefined])[] = [
@@ -68,6 +69,7 @@ export function renderVm(vm: VmRecord, style: Style): string {
     ["network", runtime.networkMode],
     ["VMM", driver === "" ? undefined : driver],
     ["directory", runtime.directory],
+    ["login", vm.state === "running" ? sshLine(vm, keyFile) : undefined],
     ["created", vm.createdAt],
     ["updated", vm.updatedAt],
   ];
@@ -76,6 +78,14 @@ export function renderVm(vm: VmRecord, style: Style): string {
       value === undefined ? [] : [[style.dim(name), value]],
     ),
   );
+}
+
+/** For ssh(1); `banger vm ssh` needs none of it. */
+function sshLine({ runtime: { ssh } }: VmRecord, keyFile: string): string {
+  const key = /^[\w@%+=:,./-]+$/.test(keyFile)
+    ? keyFile
+    : `'${keyFile.replaceAll("'", String.raw`'\''`)}'`;
+  return `ssh -i ${key} -p ${ssh.port} root@${ssh.host}`;
 }
 
 /** The last start, stage by stage, hooks below their stage. */

@@ -25,10 +25,12 @@ class NotADirectoryError extends BangerError {
 class NotARepositoryError extends BangerError {
   override readonly code = "ERR_NOT_A_REPOSITORY";
   override readonly kind = "usage";
-  constructor(path: string, reason: string) {
-    super(`${path} ${reason}`, {
-      hint: "Make it a work tree: git init, then git add what the VM should have",
-    });
+  constructor(
+    path: string,
+    reason: string,
+    hint = "Make it a work tree: git init, then git add what the VM should have",
+  ) {
+    super(`${path} ${reason}`, { hint });
   }
 }
 
@@ -72,7 +74,6 @@ export async function inspectRepository(
   const kind = await stat(start).catch((error: unknown) => {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR" || code === "ELOOP")
-      
       throw new PathNotFoundError(
         path,
         "Name a directory inside a git repository",
@@ -102,6 +103,7 @@ export async function inspectRepository(
     throw new NotARepositoryError(
       path,
       "is in a git repository without tracked files",
+      "Run: git add, with what the VM should have",
     );
   const { inside, outside } = await containPaths(top, tracked);
   const files: Buffer[] = [];

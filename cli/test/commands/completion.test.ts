@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { chmod, writeFile } from "node:fs/promises";
+import { chmod, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
@@ -34,6 +34,14 @@ describe("candidates", () => {
       "auto",
       "kvm",
       "emulate",
+    ]);
+    expect(await candidates(home, "vm", "run", "--accel=")).toEqual([
+      "--accel=auto",
+      "--accel=kvm",
+      "--accel=emulate",
+    ]);
+    expect(await candidates(home, "vm", "run", "--accel=k")).toEqual([
+      "--accel=kvm",
     ]);
     expect(await candidates(home, "completion", "")).toEqual([
       "bash",
@@ -91,6 +99,35 @@ describe("the bash script", () => {
       "banger",
       "script",
     ]);
+  });
+
+  it("takes --flag=value for one word, as readline does not", async () => {
+    const directory = await temporaryDirectory();
+    const program = join(directory, "banger");
+    // What banger would say, after what it was asked.
+    await writeFile(
+      program,
+      '#!/bin/sh\nshift\nprintf "%s|" "$@" >> asked\necho >> asked\nprintf "%s\\n" --accel=auto --accel=kvm\n',
+    );
+    await chmod(program, 0o755);
+    await writeFile(join(directory, "script"), completionScript("bash"));
+    const complete = async (words: string): Promise<string[]> => {
+      const script = `source ./script; COMP_WORDS=(${words}); COMP_CWORD=$((\${#COMP_WORDS[@]}-1)); _banger; printf '%s\n' "\${COMPREPLY[@]}"`;
+      const { stdout } = await promisify(execFile)(
+        "bash",
+        ["--norc", "-c", script],
+        { cwd: directory },
+      );
+      return stdout.split("\n").filter(Boolean);
+    };
+    expect(await complete("./banger vm run --accel =")).toEqual([
+      "auto",
+      "kvm",
+    ]);
+    expect(await complete("./banger vm run --accel = k")).toEqual(["kvm"]);
+    expect(await readFile(join(directory, "asked"), "utf8")).toBe(
+      "vm|run|--accel=|\nvm|run|--accel=k|\n",
+    );
   });
 
   it.each(["zsh", "fish"])("has a sibling for %s", (shell) => {

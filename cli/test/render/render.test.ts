@@ -1,12 +1,13 @@
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
+import { renderConfig } from "../../src/render/config.js";
 import { renderAge, renderDuration } from "../../src/render/duration.js";
 import { renderError } from "../../src/render/error.js";
 import { progressView } from "../../src/render/progress.js";
 import { styleOf } from "../../src/render/style.js";
 import { renderTable } from "../../src/render/table.js";
 import { TerminalText } from "../../src/render/terminal-text.js";
-import { renderSpec, renderVmTable } from "../../src/render/vm.js";
+import { renderSpec, renderVm, renderVmTable } from "../../src/render/vm.js";
 import { sampleVm } from "../sample-vm.js";
 
 const plain = styleOf(new PassThrough(), {});
@@ -67,6 +68,42 @@ describe("VMs", () => {
     expect(header).toMatch(/^NAME {2}ID/);
     expect(row).toMatch(/^web {3}0123456789ab {2}running .*2 vCPU, 2 GiB/);
     expect(renderSpec(sampleVm().spec)).toBe("2 vCPU | 2048 MiB | 8 GiB disk");
+  });
+});
+
+describe("renderVm", () => {
+  it("has a command line for ssh while the VM runs", () => {
+    const line = "ssh -i '/my keys/k' -p 22 root@127.77.0.1";
+    expect(renderVm(sampleVm(), plain, "/my keys/k")).toContain(line);
+    const stopped = sampleVm({ state: "stopped" });
+    expect(renderVm(stopped, plain, "/k")).not.toContain("ssh -i");
+  });
+});
+
+describe("renderConfig", () => {
+  const entries = [
+    {
+      key: "plugins.file-sync.entries",
+      value: ["x".repeat(200)],
+      source: "/home/somebody/.config/banger/config.toml:12",
+      description: "d".repeat(100),
+    },
+    { key: "a.b", value: 1, source: "default", description: "short" },
+  ];
+
+  it("shows everything where there is no width", () => {
+    const text = renderConfig("/f", entries, plain);
+    expect(text).toContain("x".repeat(200));
+    expect(text).not.toContain("…");
+  });
+
+  it.each([40, 60, 80, 120, 200])("keeps within %i columns", (width) => {
+    const text = renderConfig("/f", entries, plain, width);
+    const widths = text.split("\n").map((line) => line.length);
+    expect(Math.max(...widths)).toBeLessThanOrEqual(width);
+    expect(text).toContain("plugins.file-sync.entries");
+    expect(text).toContain("…");
+    expect(text).toMatch(/^a\.b +1 +de/m);
   });
 });
 

@@ -63,6 +63,19 @@ describe("inspectRepository", () => {
     expect((await inspectRepository(".", top, signal)).files).toEqual([name]);
   });
 
+  it("refuses a repository without tracked files, and a file", async () => {
+    const top = await repository();
+    await writeFile(join(top, "untracked"), "");
+    const empty = inspectRepository(".", top, signal);
+    await expect(empty).rejects.toMatchObject({ code: "ERR_NOT_A_REPOSITORY" });
+    await git(top, "add", "untracked");
+    const file = inspectRepository("./untracked", top, signal);
+    await expect(file).rejects.toMatchObject({
+      code: "ERR_NOT_A_DIRECTORY",
+      hint: expect.stringContaining("Name a directory") as string,
+    });
+  });
+
   it("leaves submodules out and names them", async () => {
     const top = await repository();
     const inner = join(top, "module");
@@ -90,7 +103,7 @@ describe("inspectRepository", () => {
     await git(top, "checkout", "-q", "other");
     await commit("theirs");
     await git(top, "merge", "-q", "-").catch(() => undefined);
-    const found = await inspectRepository(file, "/", signal);
+    const found = await inspectRepository(top, "/", signal);
     expect(names(found.files)).toEqual(["f"]);
   });
 
