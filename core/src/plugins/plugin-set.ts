@@ -71,16 +71,7 @@ export class PluginSet {
     image: Image,
     caller: Caller,
   ): Promise<GuestConfig> {
-    const call = this.#call(
-      caller,
-      slotKeeper(initial),
-      (base) => ({
-        ...base,
-        vm,
-        image,
-      }),
-      vm,
-    );
+    const call = this.#configCall(initial, vm, image, caller);
     return this.#hooks.guestConfig.promise(freezeConfig(initial), call);
   }
 
@@ -90,16 +81,7 @@ export class PluginSet {
     image: Image,
     caller: Caller,
   ): Promise<MachineConfig> {
-    const call = this.#call(
-      caller,
-      slotKeeper(initial),
-      (base) => ({
-        ...base,
-        vm,
-        image,
-      }),
-      vm,
-    );
+    const call = this.#configCall(initial, vm, image, caller);
     return this.#hooks.machineConfig.promise(freezeConfig(initial), call);
   }
 
@@ -236,6 +218,20 @@ export class PluginSet {
       });
     }
     return [...checks].map(([section, list]) => ({ section, checks: list }));
+  }
+
+  #configCall(
+    initial: GuestConfig | MachineConfig,
+    vm: VmRecord,
+    image: Image,
+    caller: Caller,
+  ): never {
+    return this.#call(
+      caller,
+      slotKeeper(initial),
+      (base) => ({ ...base, vm, image }),
+      vm,
+    );
   }
 
   /** Typed as what tapable wants: the wrapper around every tap turns the call into the plugin's context. */
