@@ -50,8 +50,6 @@ export interface VmmDriver {
   waitForExit(handles: VmHandles, signal: AbortSignal): Promise<void>;
   /** Ends the process at once and removes its sockets. Idempotent; a recycled pid is never signalled. */
   kill(vm: VmRecord, handles: VmHandles | undefined): Promise<void>;
-  /** Arguments of the VMM's command line, for `--dry-run` and the log. */
-  describe(launch: VmmLaunch): readonly string[];
 }
 
 /** The drivers of this install and the choice among them. */

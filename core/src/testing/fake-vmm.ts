@@ -72,10 +72,6 @@ export class FakeVmm implements VmmDriver {
     return this.#host.calls.call("kill the VMM", async () => this.end(vm.id));
   }
 
-  describe(launch: VmmLaunch): readonly string[] {
-    return ["fake-vmm", launch.vm.id];
-  }
-
   /** The process ends, as when its guest powers off. Idempotent. */
   end(id: VmId): void {
     this.#host.things.delete(fakeThings.process(id));

@@ -57,10 +57,6 @@ export class QemuDriver implements VmmDriver {
     this.#commands = commands;
   }
 
-  describe(launch: VmmLaunch): readonly string[] {
-    return ["qemu-system-x86_64", ...qemuArguments(launch)];
-  }
-
   async launch(launch: VmmLaunch, signal: AbortSignal): Promise<VmHandles> {
     const { vm } = launch;
     const program = await this.#commands.find("qemu-system-x86_64");

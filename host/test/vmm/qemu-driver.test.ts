@@ -210,10 +210,3 @@ it("looks often at first, and seldom at a VM that runs for long", () => {
     ...[100, 100, 500, 500],
   ]);
 });
-
-it("describes the command line that it runs", async () => {
-  const { vm, commands } = await fakeQemu("running");
-  const words = new QemuDriver({ commands }).describe(sampleLaunch({}, vm));
-  expect(words[0]).toBe("qemu-system-x86_64");
-  expect(words.at(-1)).toBe(qmpArgument(vm));
-});

@@ -108,13 +108,13 @@ async function checkFileSystem(): Promise<void> {
   });
 }
 
-// Both ways to make files of root; the second is what a daemon without root takes.
-describe.each([
-  ["as root", true],
+// Both ways to make files of root; the second is what a daemon without root takes, and the only one that a user can.
+const ways: readonly (readonly [string, boolean])[] = [
   ["in a user namespace", false],
-])("a new disk, made %s", (_how, isRoot) => {
-  it("has the wanted size and nothing in it but root's files", async (context) => {
-    if (isRoot && process.getuid?.() !== 0) return context.skip();
+  ...(process.getuid?.() === 0 ? [["as root", true] as const] : []),
+];
+describe.each(ways)("a new disk, made %s", (_how, isRoot) => {
+  it("has the wanted size and nothing in it but root's files", async () => {
     const seed = [
       { name: "./", type: "directory", mode: 0o755, uid: 1000 },
       {
