@@ -4,12 +4,12 @@ import {
   createRoot,
   PluginRegistry,
   type Logger,
-  type OperationSettings,
   type PluginServices,
   type VmStore,
 } from "@banger/core";
 import {
   checkSectionNames,
+  operationSettings,
   readPluginSection,
   registerHostServices,
   type HostRoot,
@@ -51,7 +51,9 @@ export function compose(composition: Composition): HostRoot {
   });
   root.register({
     logger: asValue(logger),
-    settings: asValue(operationSettings(config, enabledPlugins)),
+    settings: asValue(
+      operationSettings(config.values, () => enabledPlugins.ids),
+    ),
     pluginRegistry: asFunction(
       (cradle: PluginServices & { vmStore: VmStore }) => {
         const { commands, network, hostFacts, guestKeys, vmStore } = cradle;
@@ -73,21 +75,4 @@ export function compose(composition: Composition): HostRoot {
       .disposer((registry) => registry.dispose()),
   });
   return root;
-}
-
-function operationSettings(
-  { values }: LoadedConfig,
-  enabledPlugins: EnabledPlugins,
-): OperationSettings {
-  const { image, ...defaults } = values.vmDefaults;
-  return {
-    defaultImage: image,
-    defaults,
-    get enabledPlugins() {
-      return enabledPlugins.ids;
-    },
-    accel: values.vmm.accel,
-    readyTimeoutMs: values.vmm.readyTimeoutMs,
-    stopTimeoutMs: values.vmm.stopTimeoutMs,
-  };
 }

@@ -55,15 +55,17 @@ async function runCommand(
   cli: Cli,
   wantsJson: boolean,
 ): Promise<number> {
+  const failureStatus = command.failureStatus?.(args) ?? 1;
   try {
     const outcome = await command.run(args, cli);
     print(outcome, cli.io, wantsJson);
-    return outcome.exitCode ?? 0;
+    return outcome.error === undefined
+      ? (outcome.exitCode ?? 0)
+      : report(outcome.error, cli.io, wantsJson, failureStatus);
   } catch (error) {
-    const status = command.failureStatus?.(args) ?? 1;
     if (error instanceof Interruption && command.endsSilently)
       return error.exitCode;
-    return report(error, cli.io, wantsJson, status);
+    return report(error, cli.io, wantsJson, failureStatus);
   }
 }
 

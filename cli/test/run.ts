@@ -23,8 +23,9 @@ export async function run(
   const stdout = capture();
   const stderr = capture();
   const terminal = options.terminal === true ? { isTTY: true } : {};
+  const keyboard = { ...terminal, setRawMode: () => undefined };
   const io: Io = {
-    stdin: Object.assign(stdin, terminal),
+    stdin: Object.assign(stdin, keyboard),
     stdout: Object.assign(stdout.stream, terminal),
     stderr: Object.assign(stderr.stream, terminal),
     env: { BANGER_HOME: options.home, ...options.env },

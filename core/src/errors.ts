@@ -108,9 +108,8 @@ export function reportError(error: unknown, operationId?: string): ErrorReport {
 
 /** What the causes add to the message, which often quotes them. */
 function causeOf(error: BangerError): readonly string[] {
-  if (error.cause === undefined) return [];
-  const text = describeError(error.cause);
-  return error.message.includes(text) ? [] : [`caused by: ${text}`];
+  const added = describeError(error).slice(error.message.length + ": ".length);
+  return added === "" ? [] : [`caused by: ${added}`];
 }
 
 /** A {@link ErrorReport} that came over the API, thrown again on this side. */

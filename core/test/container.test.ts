@@ -6,7 +6,7 @@ describe("createRoot", () => {
   it("resolves everything that it registers, once the host's contracts are there", () => {
     const cradle = fakeDaemon(new FakeHost());
     const names = Object.keys(createRoot().registrations);
-    expect(names).toHaveLength(8);
+    expect(names).toEqual(expect.arrayContaining(["startVm", "vmService"]));
     for (const name of names as (keyof typeof cradle)[])
       expect(cradle[name], name).toBeTruthy();
   });

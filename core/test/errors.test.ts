@@ -87,6 +87,12 @@ describe("reportError", () => {
     ]);
   });
 
+  it("tells of a cause only what the message has not said", () => {
+    const cause = new CancelledError("start", new Error("the client left"));
+    const error = new SampleError(cause.message, { cause });
+    expect(reportError(error).details).toEqual(["caused by: the client left"]);
+  });
+
   it("survives the way over the API", () => {
     const original = reportError(
       new CancelledError("start", new Error("the client left")),

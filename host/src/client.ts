@@ -17,9 +17,11 @@ export { resolvePaths, type Paths } from "./paths.js";
 export type {
   ChangeVmBody,
   CreateVmBody,
+  KillVmBody,
   OperationEvent,
+  PruneVmsBody,
 } from "./api/schemas.js";
-export type { OngoingOperation } from "./api/activity.js";
+export type { ForwardBody } from "./api/guest-schemas.js";
 export type { DaemonFacts } from "./api/routes/daemon-routes.js";
 export type { PluginReport } from "./api/routes/plugin-routes.js";
 export type { RequirementReport } from "./setup/requirements.js";

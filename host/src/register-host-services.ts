@@ -17,6 +17,7 @@ import { readHostFacts } from "./facts/host-facts.js";
 import { LocalVmFiles } from "./files/vm-files.js";
 import { QemuGuestAgent } from "./guest-agent/qemu-guest-agent.js";
 import { InitrdGuestBoot } from "./guest-boot/initrd-guest-boot.js";
+import { SsGuestPorts } from "./guest-ports/ss-guest-ports.js";
 import { Ssh2GuestSsh } from "./guest-ssh/ssh2-guest-ssh.js";
 import { DirectoryImageStore } from "./images/directory-image-store.js";
 import { ImageBuilder } from "./images/image-builder.js";
@@ -24,6 +25,7 @@ import { FileGuestKeys } from "./keys/file-guest-keys.js";
 import { lowestPort } from "./network/unprivileged-ports.js";
 import { UserNetwork } from "./network/user-network.js";
 import type { Paths } from "./paths.js";
+import { TcpPortForwards } from "./port-forwards/tcp-port-forwards.js";
 import { HostRequirements } from "./setup/requirements.js";
 import { openDatabase } from "./store/database.js";
 import { JsonHandleStore } from "./store/json-handle-store.js";
@@ -60,6 +62,7 @@ export function registerHostServices(
     guestSsh: asClass(Ssh2GuestSsh)
       .singleton()
       .disposer((ssh) => ssh.close()),
+    guestPorts: asClass(SsGuestPorts).singleton(),
     handleStore: asClass(JsonHandleStore).singleton(),
     hostFacts: asFunction(readHostFacts).singleton(),
     imageBuilder: asFunction(
@@ -100,6 +103,9 @@ export function registerHostServices(
           offset: installOffset(paths.stateDirectory),
         }),
     ).singleton(),
+    portForwards: asClass(TcpPortForwards)
+      .singleton()
+      .disposer((forwards) => forwards.dispose()),
     requirements: asClass(HostRequirements).singleton(),
     rootDisks: asClass(Qcow2RootDisks).singleton(),
     vmFiles: asClass(LocalVmFiles).singleton(),

@@ -66,7 +66,10 @@ export class ApiClient {
   /** JSON from a route that answers at once. */
   async read<T>(
     path: string,
-    options: { readonly method?: "GET" | "POST"; signal?: AbortSignal } = {},
+    options: {
+      readonly method?: "GET" | "POST" | "DELETE";
+      readonly signal?: AbortSignal;
+    } = {},
   ): Promise<T> {
     const { method = "GET", signal } = options;
     const request = { method, path, ...(signal ? { signal } : {}) };
@@ -76,9 +79,9 @@ export class ApiClient {
     });
   }
 
-  /** Runs an operation to its result. */
+  /** Runs an operation to its result; with GET, follows one. */
   async operation<T>(
-    method: "POST" | "PATCH" | "DELETE",
+    method: "GET" | "POST" | "PATCH" | "DELETE",
     path: string,
     options: OperationOptions = {},
   ): Promise<OperationResult<T>> {
@@ -217,7 +220,8 @@ function codeOf(error: unknown): string | undefined {
 
 function isAbsent(error: unknown): boolean {
   const code = codeOf(error);
-  return code === "ENOENT" || code === "ECONNREFUSED";
+  // ENOTDIR: a file is where a directory should be. Who starts the daemon then reads which.
+  return code === "ENOENT" || code === "ENOTDIR" || code === "ECONNREFUSED";
 }
 
 function isBroken(error: unknown): boolean {

@@ -28,10 +28,17 @@ export class DaemonGoneError extends BangerError {
 export class DaemonStartError extends BangerError {
   override readonly code = "ERR_DAEMON_START";
   readonly #lines: readonly string[];
-  constructor(what: string, outFile: string, lines: readonly string[] = []) {
-    super(`the daemon did not start: ${what}`, {
-      hint: `Read ${outFile}`,
-    });
+  /** @param details its last lines, and a next step other than to read the file */
+  constructor(
+    what: string,
+    outFile: string,
+    details: {
+      readonly lines?: readonly string[];
+      readonly hint?: string;
+    } = {},
+  ) {
+    const { lines = [], hint = `Read ${outFile}` } = details;
+    super(`the daemon did not start: ${what}`, { hint });
     this.#lines = lines;
   }
   override get details(): readonly string[] {

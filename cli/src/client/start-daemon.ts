@@ -1,5 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { ReportedError } from "@banger/core/client";
+import { describeError, ReportedError } from "@banger/core/client";
 import type { Paths } from "@banger/host/client";
 import type { DaemonControl } from "./api-client.js";
 import { DaemonStartError, DaemonStopError } from "./client-errors.js";
@@ -58,8 +58,14 @@ export class DaemonLauncher implements DaemonControl {
     const { mkdir, open } = await import("node:fs/promises");
     const path = await import("node:path");
     const outFile = daemonOutFile(this.#paths);
-    await mkdir(path.dirname(outFile), { recursive: true, mode: 0o700 });
-    const out = await open(outFile, "a", 0o600);
+    const directory = path.dirname(outFile);
+    const out = await mkdir(directory, { recursive: true, mode: 0o700 })
+      .then(() => open(outFile, "a", 0o600))
+      .catch((error: unknown) => {
+        throw new DaemonStartError(describeError(error), outFile, {
+          hint: `Look what is there and who may use it: ls -ld ${directory}`,
+        });
+      });
     try {
       if ((await out.stat()).size > mostOutBytes) await out.truncate(0);
       const { size } = await out.stat();
@@ -218,7 +224,7 @@ async function explainEnd(
           report.kind === "usage" ? { ...report, kind: "failed" } : report,
         );
     }
-    return new DaemonStartError(end, outFile, lines.slice(-10));
+    return new DaemonStartError(end, outFile, { lines: lines.slice(-10) });
   } finally {
     await file.close();
   }

@@ -5,6 +5,7 @@ import { daemonLogs } from "./daemon-logs.js";
 import { daemonStatus, daemonStop } from "./daemon.js";
 import { doctor } from "./doctor.js";
 import { imageBuild, imageDelete, imageList, imageShow } from "./image.js";
+import { operationCancel, operationList, operationShow } from "./operation.js";
 import {
   pluginDisable,
   pluginEnable,
@@ -15,19 +16,28 @@ import { setup } from "./setup.js";
 import { version } from "./version.js";
 import { vmCreate } from "./vm-create.js";
 import { vmExec } from "./vm-exec.js";
-import { vmDelete, vmStart, vmStop } from "./vm-lifecycle.js";
+import { vmForward } from "./vm-forward.js";
+import { vmHealth } from "./vm-health.js";
+import { vmKill } from "./vm-kill.js";
+import { vmDelete, vmRestart, vmStart, vmStop } from "./vm-lifecycle.js";
 import { vmList } from "./vm-list.js";
 import { vmLogs } from "./vm-logs.js";
+import { vmPing } from "./vm-ping.js";
+import { vmPorts } from "./vm-ports.js";
+import { vmPrune } from "./vm-prune.js";
 import { vmRun } from "./vm-run.js";
 import { vmSet } from "./vm-set.js";
 import { vmShow } from "./vm-show.js";
 import { vmSsh } from "./vm-ssh.js";
+import { vmStats } from "./vm-stats.js";
+import { vmTouch } from "./vm-touch.js";
 
 /** First words that have commands below them, and what those are about. */
 export const groups: Readonly<Record<string, string>> = {
   vm: "Make, use and end VMs",
   image: "Build and look at images",
   plugin: "Look at plugins and choose those of new VMs",
+  operation: "Look at what the daemon does, and cancel it",
   config: "Look at the configuration",
   daemon: "Look at the daemon and end it",
 };
@@ -38,13 +48,22 @@ export const catalogue: readonly CommandDefinition[] = [
   vmCreate,
   vmStart,
   vmStop,
+  vmRestart,
+  vmKill,
   vmDelete,
+  vmPrune,
   vmList,
   vmShow,
   vmSet,
+  vmTouch,
   vmSsh,
   vmExec,
   vmLogs,
+  vmPorts,
+  vmForward,
+  vmStats,
+  vmHealth,
+  vmPing,
   imageList,
   imageShow,
   imageBuild,
@@ -53,6 +72,9 @@ export const catalogue: readonly CommandDefinition[] = [
   pluginShow,
   pluginEnable,
   pluginDisable,
+  operationList,
+  operationShow,
+  operationCancel,
   configShow,
   daemonStatus,
   daemonStop,

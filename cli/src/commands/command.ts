@@ -6,7 +6,7 @@ import type { Arguments } from "./arguments.js";
 import type { Paths } from "@banger/host/client";
 
 /** What names complete to: those of a running daemon, or the files of the shell. */
-export type Completion = "vm" | "image" | "plugin" | "path";
+export type Completion = "vm" | "image" | "plugin" | "operation" | "path";
 
 export interface OptionDefinition {
   /** `strings` may be given several times */
@@ -15,6 +15,8 @@ export interface OptionDefinition {
   /** one letter */
   readonly alias?: string;
   readonly choices?: readonly string[];
+  /** words that complete it; unlike with `choices`, others may be fine too */
+  readonly proposals?: readonly string[];
   readonly completes?: Completion;
 }
 
@@ -36,6 +38,8 @@ export interface Outcome {
   readonly text?: () => string;
   /** 0 when absent */
   readonly exitCode?: number;
+  /** what failed beside it: shown after it like an error that is thrown, with that error's exit status */
+  readonly error?: unknown;
 }
 
 /** What a command works with. */

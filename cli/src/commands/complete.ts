@@ -1,5 +1,11 @@
-import { isBangerError, type Image, type VmRecord } from "@banger/core/client";
+import {
+  isBangerError,
+  type Image,
+  type OperationRecord,
+  type VmRecord,
+} from "@banger/core/client";
 import type { PluginReport } from "@banger/host/client";
+import { printableLine } from "../render/printable.js";
 import { catalogue, groups } from "./catalogue.js";
 import type { Cli, CommandDefinition, Completion } from "./command.js";
 
@@ -77,19 +83,21 @@ async function candidatesOf(
     const option = name === undefined ? undefined : options[name];
     return option !== undefined && option.type !== "boolean";
   };
+  const valuesOf = async (word: string): Promise<readonly Candidate[]> => {
+    const { choices, proposals, completes } = options[named(word) ?? ""] ?? {};
+    return (
+      (choices ?? proposals)?.map((one) => [one, ""] as const) ??
+      (await names(completes, cli))
+    );
+  };
   const last = given.at(-1);
-  if (takesValue(last)) {
-    const { choices, completes } = options[named(last) ?? ""] ?? {};
-    return choices ? choices.map((one) => [one, ""]) : names(completes, cli);
-  }
+  if (last !== undefined && takesValue(last)) return valuesOf(last);
   const joined = /^(--[^=]+)=/.exec(current)?.[1];
-  if (joined !== undefined && takesValue(joined)) {
-    const { choices, completes } = options[named(joined) ?? ""] ?? {};
-    const values: readonly Candidate[] = choices
-      ? choices.map((one) => [one, ""])
-      : await names(completes, cli);
-    return values.map(([name, what]) => [`${joined}=${name}`, what]);
-  }
+  if (joined !== undefined && takesValue(joined))
+    return (await valuesOf(joined)).map(([name, what]) => [
+      `${joined}=${name}`,
+      what,
+    ]);
   if (current.startsWith("-"))
     return [
       ...Object.entries(options).map(
@@ -129,6 +137,12 @@ async function names(
         return (
           await runningClient.read<readonly PluginReport[]>("/v1/plugins")
         ).map(({ manifest, description }) => [manifest.id, description]);
+      case "operation":
+        return (
+          await runningClient.read<readonly OperationRecord[]>("/v1/operations")
+        )
+          .filter(({ state }) => state === "running")
+          .map(({ id, what }) => [id, printableLine(what)]);
       case undefined:
         return [];
     }

@@ -1,9 +1,10 @@
-import type { DaemonFacts, OngoingOperation } from "@banger/host/client";
-import { isBangerError } from "@banger/core/client";
+import type { DaemonFacts } from "@banger/host/client";
+import type { OperationRecord, ReconcileReport } from "@banger/core/client";
 import { DaemonLauncher, slowEndText } from "../client/start-daemon.js";
 import { renderDaemon } from "../render/daemon.js";
 import { jsonOption, type CommandDefinition } from "./command.js";
 import { note } from "./operate.js";
+import { unlessAbsent } from "./unless-absent.js";
 
 /** The answer of `GET /v1/daemon`. */
 export interface DaemonStatus extends DaemonFacts {
@@ -11,7 +12,9 @@ export interface DaemonStatus extends DaemonFacts {
   readonly uptimeSeconds: number;
   readonly residentBytes: number;
   readonly runningVms: number;
-  readonly operations: readonly OngoingOperation[];
+  /** what the daemon found when it began; absent while it still looks */
+  readonly reconcile?: ReconcileReport;
+  readonly operations: readonly OperationRecord[];
 }
 
 export const daemonStatus: CommandDefinition = {
@@ -60,13 +63,3 @@ export const daemonStop: CommandDefinition = {
     return {};
   },
 };
-
-async function unlessAbsent<T>(answer: Promise<T>): Promise<T | undefined> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (isBangerError(error) && error.code === "ERR_DAEMON_UNREACHABLE")
-      return undefined;
-    throw error;
-  }
-}

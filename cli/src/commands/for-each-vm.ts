@@ -6,13 +6,34 @@ import {
   type ErrorKind,
   type VmRecord,
 } from "@banger/core/client";
+import { reportToShow } from "../client/error-report.js";
 import type { Cli, Outcome } from "./command.js";
-import { operate, type Operate } from "./operate.js";
 
-type Request = Pick<Operate, "method" | "body"> & {
-  /** after `/v1/vms/<id>` */
-  readonly subpath?: string;
-};
+/** The VMs that a command line means: by names, ids and prefixes, or all that have something in common. */
+export type VmChoice = readonly string[] | ((vm: VmRecord) => boolean);
+
+/**
+ * What is done with one VM.
+ * @param vm as it was before
+ * @param label tells it from the others that are served side by side; absent when it is the only one
+ */
+export type ServeVm<T> = (
+  vm: VmRecord,
+  label: string | undefined,
+) => Promise<T>;
+
+export interface ServedVm<T> {
+  /** as it was before */
+  readonly vm: VmRecord;
+  readonly value: T;
+}
+
+export interface ServedVms<T> {
+  /** in the order in which they were first named */
+  readonly served: readonly ServedVm<T>[];
+  /** that the others failed */
+  readonly error?: BangerError;
+}
 
 /** Not every one of several VMs could be served; the others were. */
 class SomeFailedError extends BangerError {
@@ -30,7 +51,9 @@ class SomeFailedError extends BangerError {
         ? first
         : undefined;
     this.code = alike?.code ?? "ERR_SEVERAL";
-    this.kind = alike?.kind ?? "failed";
+    // The command line as a whole was understood: wrong usage would mean that nothing was done.
+    this.kind =
+      alike === undefined || alike.kind === "usage" ? "failed" : alike.kind;
     this.#lines = errors.map(describeOne);
   }
 
@@ -42,63 +65,79 @@ class SomeFailedError extends BangerError {
 /**
  * Does the same with several VMs, side by side. All references are resolved against one snapshot, and a VM that is named twice is
  * served once. Those that can be served are, also when others fail.
- * @param done takes each VM as it was before
- * @returns their names as text and the results as JSON
- * @throws the failure of a single reference, or one error that lists them
+ * @throws the failure of a single reference, or one error that lists them when not one could be served
  */
-export async function forEachVm(
+export async function forEachVm<T>(
   cli: Cli,
-  references: readonly string[],
-  request: Request,
-  done?: (vm: VmRecord, elapsedMs: number) => void,
-): Promise<Outcome> {
+  choice: VmChoice,
+  serve: ServeVm<T>,
+): Promise<ServedVms<T>> {
   const known = await cli.client.read<readonly VmRecord[]>("/v1/vms");
-  const failures: unknown[] = [];
-  const chosen = new Map<string, VmRecord>();
-  for (const reference of new Set(references)) {
-    try {
-      const vm = resolveVm(reference, known);
-      chosen.set(vm.id, vm);
-    } catch (error) {
-      if (!isBangerError(error)) throw error;
-      failures.push(error);
-    }
-  }
-  const count = chosen.size + failures.length;
-  const { method, body, subpath = "" } = request;
+  const chosen = choose(choice, known);
   const results = await Promise.allSettled(
-    [...chosen.values()].map(async (vm) => {
-      const { value, elapsedMs } = await operate<unknown>(cli, {
-        method,
-        path: `/v1/vms/${vm.id}${subpath}`,
-        ...(body === undefined ? {} : { body }),
-        ...(count > 1 ? { label: vm.name } : {}),
-      });
-      done?.(vm, elapsedMs);
-      return { vm, value };
+    chosen.map(async (found) => {
+      if (!("vm" in found)) throw found.error;
+      const { vm } = found;
+      const label = chosen.length > 1 ? vm.name : undefined;
+      return { vm, value: await serve(vm, label) };
     }),
   );
   cli.io.interrupted.throwIfAborted();
-  const served = results.flatMap((result) => {
-    if (result.status === "fulfilled") return [result.value];
-    failures.push(result.reason);
-    return [];
-  });
-  if (failures.length > 0 && count === 1) throw failures[0];
-  const names = served.map(({ vm }) => vm.name).join("\n");
-  if (failures.length > 0) {
-    if (names !== "") cli.io.stdout.write(`${names}\n`);
-    throw new SomeFailedError(
-      `${failures.length} of ${count} failed`,
-      failures,
-    );
-  }
-  return { json: served.map(({ value }) => value), text: () => names };
+  const served = results.flatMap((result) =>
+    result.status === "fulfilled" ? [result.value] : [],
+  );
+  const failures = results.flatMap((result) =>
+    result.status === "rejected" ? [result.reason as unknown] : [],
+  );
+  if (failures.length === 0) return { served };
+  if (results.length === 1) throw failures[0];
+  const error = new SomeFailedError(
+    `${failures.length} of ${results.length} failed`,
+    failures,
+  );
+  if (served.length === 0) throw error;
+  return { served, error };
 }
 
-/** Keeps code and hint in the one line that there is. */
+/** The names of those that were served, a line each, and the error about the others. */
+export function namesOutcome({ served, error }: ServedVms<unknown>): Outcome {
+  return {
+    text: () => served.map(({ vm }) => vm.name).join("\n"),
+    ...(error === undefined ? {} : { error }),
+  };
+}
+
+type Found = { readonly vm: VmRecord } | { readonly error: BangerError };
+
+/** In the order in which they were first named, each once. */
+function choose(
+  choice: VmChoice,
+  known: readonly VmRecord[],
+): readonly Found[] {
+  if (typeof choice === "function")
+    return known.filter(choice).map((vm) => ({ vm }));
+  const found = new Map<string, Found>();
+  for (const reference of choice) {
+    const one = resolve(reference, known);
+    const key = "vm" in one ? `id ${one.vm.id}` : `reference ${reference}`;
+    if (!found.has(key)) found.set(key, one);
+  }
+  return [...found.values()];
+}
+
+function resolve(reference: string, known: readonly VmRecord[]): Found {
+  try {
+    return { vm: resolveVm(reference, known) };
+  } catch (error) {
+    if (!isBangerError(error)) throw error;
+    return { error };
+  }
+}
+
+/** Keeps hint, code and operation in the one line that there is. */
 function describeOne(error: unknown): string {
   if (!isBangerError(error)) return describeError(error);
-  const hint = error.hint === undefined ? "" : ` (${error.hint})`;
-  return `${error.message}${hint} [${error.code}]`;
+  const { message, hint, code, operationId } = reportToShow(error);
+  const origin = operationId === undefined ? code : `${code}, ${operationId}`;
+  return `${message}${hint === undefined ? "" : ` (${hint})`} [${origin}]`;
 }

@@ -3,12 +3,13 @@ import type { OperationResult } from "../client/api-client.js";
 import { progressView } from "../render/progress.js";
 
 export interface Operate {
-  readonly method: "POST" | "PATCH" | "DELETE";
+  /** GET follows an operation that somebody else began */
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   readonly path: string;
   readonly body?: unknown;
   readonly quiet?: boolean;
   /** tells operations that run side by side apart */
-  readonly label?: string;
+  readonly label?: string | undefined;
   /** replaces the signal of the process, for what must end well after an interruption */
   readonly signal?: AbortSignal;
 }

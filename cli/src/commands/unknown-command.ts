@@ -8,7 +8,6 @@ const synonyms: Readonly<Record<string, string>> = {
   remove: "delete",
   ls: "list",
   ps: "list",
-  kill: "stop",
   inspect: "show",
   shell: "ssh",
 };

@@ -17,6 +17,14 @@ export const sizeOptions = {
   },
 } satisfies Record<string, OptionDefinition>;
 
+export const yesOption = {
+  yes: {
+    type: "boolean",
+    alias: "y",
+    describe: "install missing host packages without asking",
+  },
+} satisfies Record<string, OptionDefinition>;
+
 /** What `vm run` and `vm create` have in common. */
 export const createOptions = {
   name: { type: "string", describe: "name of the VM; made up when absent" },
@@ -42,11 +50,7 @@ export const createOptions = {
     choices: accelerators,
   },
   ...jsonOption,
-  yes: {
-    type: "boolean",
-    alias: "y",
-    describe: "install missing host packages without asking",
-  },
+  ...yesOption,
 } satisfies Record<string, OptionDefinition>;
 
 /** @throws a usage error for what is wrong at first sight; the daemon checks the rest */

@@ -7,3 +7,12 @@ export const vmPositional: PositionalDefinition = {
   required: true,
   completes: "vm",
 };
+
+/** The VMs that a command serves side by side. */
+export const vmsPositional: PositionalDefinition = {
+  name: "vm",
+  describe: "names, ids or unique prefixes",
+  required: true,
+  many: true,
+  completes: "vm",
+};

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { VmRecord } from "@banger/core/client";
-import { renderTimeline, renderVm } from "../render/vm.js";
+import { renderTimeline } from "../render/timeline.js";
+import { renderVm } from "../render/vm.js";
 import { jsonOption, type CommandDefinition } from "./command.js";
 import { vmPositional } from "./vm-positional.js";
 
@@ -22,11 +23,9 @@ export const vmShow: CommandDefinition = {
   run: async (args, { client, paths, style }) => {
     const path = `/v1/vms/${encodeURIComponent(args.required("vm"))}`;
     const vm = await client.read<VmRecord>(path);
+    const { lastStart = [] } = vm.runtime;
     return args.flag("timeline")
-      ? {
-          json: vm.runtime.lastStart ?? [],
-          text: () => renderTimeline(vm, style),
-        }
+      ? { json: lastStart, text: () => renderTimeline(lastStart, style) }
       : {
           json: vm,
           text: () =>

@@ -5,6 +5,8 @@ import {
   type CheckSection,
   type Logger,
   type OperationContext,
+  type ReconcileReport,
+  type VmId,
   type VmService,
 } from "@banger/core";
 import {
@@ -13,9 +15,11 @@ import {
   ConsoleReader,
   daemonRoutes,
   DirectoryImageStore,
+  guestRoutes,
   hostChecks,
   imageRoutes,
   LogLimiter,
+  operationRoutes,
   pluginRoutes,
   vmRoutes,
   type DaemonFacts,
@@ -25,6 +29,9 @@ import {
 } from "@banger/host";
 import type { EnabledPlugins } from "../plugins/enabled-plugins.js";
 import { EphemeralReaper } from "./ephemeral-reaper.js";
+import { StaleStopper } from "./stale-stopper.js";
+import { StatsPoller } from "./stats-poller.js";
+import { UseRecorder } from "./use-recorder.js";
 
 export interface DaemonOptions {
   readonly root: HostRoot;
@@ -54,21 +61,47 @@ export class Daemon {
   readonly #server: ApiServer;
   readonly #reaper: EphemeralReaper;
   readonly #logLimiter: LogLimiter;
+  readonly #statsPoller: StatsPoller;
+  readonly #staleStopper: StaleStopper | undefined;
+  readonly #useRecorder: UseRecorder;
   readonly #vmService: VmService;
+  #reconcileReport: ReconcileReport | undefined;
 
   constructor(options: DaemonOptions) {
     this.#options = options;
     const { root, facts, logger } = options;
     this.#vmService = root.cradle.vmService;
-    this.#activity = new Activity((vmId, remaining) => {
-      if (remaining === 0) void this.#reaper.consider(vmId);
-    });
+    const { operations } = root.cradle;
+    this.#activity = new Activity(
+      operations,
+      (vmId, remaining) => {
+        this.#used(vmId);
+        if (remaining === 0) void this.#reaper.consider(vmId);
+      },
+      (vmId) => {
+        this.#used(vmId);
+      },
+    );
     this.#reaper = new EphemeralReaper({
+      vmStore: root.cradle.vmStore,
       vmService: this.#vmService,
-      logger,
+      operations,
       sessionsOf: (vmId) => this.#activity.sessionsOf(vmId),
     });
-    this.#logLimiter = new LogLimiter({ vmStore: root.cradle.vmStore, logger });
+    const { vmStore, collectStats, touchVm } = root.cradle;
+    this.#logLimiter = new LogLimiter({ vmStore, logger });
+    const { statsPollIntervalMs, autoStopStaleAfterMs } = options.config.values;
+    this.#statsPoller = new StatsPoller({
+      ...{ vmStore, collectStats, logger },
+      intervalMs: statsPollIntervalMs,
+    });
+    if (autoStopStaleAfterMs !== undefined)
+      this.#staleStopper = new StaleStopper({
+        ...{ vmService: this.#vmService, operations, logger },
+        sessionsOf: (vmId) => this.#activity.sessionsOf(vmId),
+        staleAfterMs: autoStopStaleAfterMs,
+      });
+    this.#useRecorder = new UseRecorder({ touchVm, logger });
     this.#server = new ApiServer({
       routes: this.#routes(),
       version: facts.version,
@@ -76,6 +109,7 @@ export class Daemon {
       configChanged: options.configChanged,
       socketPath: root.cradle.paths.daemonSocket,
       logger,
+      operations,
       activity: this.#activity,
       vmService: this.#vmService,
       guestSsh: root.cradle.guestSsh,
@@ -85,20 +119,27 @@ export class Daemon {
   /** Makes store and host agree, then answers. */
   async start(): Promise<void> {
     const { root, logger } = this.#options;
-    const { imageStore } = root.cradle;
+    const { imageStore, operations } = root.cradle;
     if (imageStore instanceof DirectoryImageStore)
       await imageStore.removeStaging();
-    const reconciled = this.#vmService.reconcile(
-      beginOperation({ logger, signal: new AbortController().signal }),
+    const reconciled = operations.run(
+      "reconcile VMs",
+      {},
+      async (operation) => {
+        this.#reconcileReport = await this.#vmService.reconcile(operation);
+      },
     );
     // One guest that hangs must not keep everybody from the daemon; its lock is held until it is settled.
     await Promise.race([
       reconciled,
       sleep(reconcileWaitMs, undefined, { ref: false }),
     ]);
-    for (const vm of await this.#vmService.list())
-      await this.#reaper.consider(vm.id);
+    // The reaper looks each of them up again, which a thousand others need not.
+    for (const { id, spec } of await this.#vmService.list())
+      if (spec.ephemeral) await this.#reaper.consider(id);
     this.#logLimiter.start();
+    this.#statsPoller.start();
+    this.#staleStopper?.start();
     await this.#server.listen();
     logger.info("Daemon answers", { pid: process.pid, ...this.#options.facts });
   }
@@ -107,18 +148,31 @@ export class Daemon {
   async stop(): Promise<void> {
     this.#reaper.close();
     this.#logLimiter.close();
-    await this.#activity.end(endLimitMs);
-    this.#vmService.close();
+    await Promise.all([
+      // What reconcile still looks at is an operation, too.
+      this.#activity.end(endLimitMs),
+      this.#statsPoller.close(),
+      this.#staleStopper?.close(),
+    ]);
+    await this.#vmService.close();
     await this.#server.close();
+    await this.#useRecorder.close();
     // In the order in which they need each other: awilix would dispose of all at once.
     await this.#options.root.cradle.pluginRegistry.dispose();
     await this.#options.root.dispose();
   }
 
+  /** A session began or ended. */
+  #used(vmId: VmId): void {
+    this.#staleStopper?.used(vmId);
+    this.#useRecorder.used(vmId);
+  }
+
   #routes(): readonly Route[] {
     const { root, facts, enabledPlugins, describeConfig, onStopRequest } =
       this.#options;
-    const { requirements, imageStore, pluginRegistry } = root.cradle;
+    const { requirements, imageStore, pluginRegistry, operations } =
+      root.cradle;
     const checkRequirements = (): Promise<void> => requirements.check();
     return [
       ...vmRoutes({
@@ -127,19 +181,22 @@ export class Daemon {
         checkRequirements,
         onLaunched: (vm) => void this.#reaper.consider(vm.id),
       }),
+      ...guestRoutes({ guestService: root.cradle.guestService }),
       ...imageRoutes({ imageStore, checkRequirements }),
       ...pluginRoutes({
         pluginRegistry,
         enabledPlugins: () => enabledPlugins.ids,
         setEnabled: (id, enabled) => this.#setEnabled(id, enabled),
       }),
+      ...operationRoutes({ operations }),
       ...daemonRoutes({
         facts,
-        activity: this.#activity,
+        operations,
         countRunning: async () =>
           (await this.#vmService.list()).filter(
             ({ state }) => state === "running",
           ).length,
+        reconcileReport: () => this.#reconcileReport,
         requestStop: onStopRequest,
         diagnose: () => this.#diagnose(),
         requirements: () => requirements.report(),
@@ -160,6 +217,7 @@ export class Daemon {
     const host = await hostChecks({
       ...{ requirements, kvmProbe, imageStore, vmStore, vmFiles, hostFacts },
       defaultImage: config.values.vmDefaults.image,
+      reconcileReport: () => this.#reconcileReport,
     });
     const { set, failures } = await pluginRegistry.selectLoadable(
       enabledPlugins.ids,

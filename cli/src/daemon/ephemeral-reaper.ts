@@ -1,11 +1,8 @@
 import {
-  beginOperation,
-  describeError,
-  isBangerError,
-  type Logger,
+  type OperationRegistry,
   type VmId,
-  type VmRecord,
   type VmService,
+  type VmStore,
 } from "@banger/core";
 
 /** How long an ephemeral VM waits for its first or next session, ms. */
@@ -16,25 +13,28 @@ const graceMs = 15_000;
  * last session ends.
  */
 export class EphemeralReaper {
-  readonly #vmService: VmService;
-  readonly #logger: Logger;
+  readonly #vmStore: Pick<VmStore, "find">;
+  readonly #vmService: Pick<VmService, "delete">;
+  readonly #operations: OperationRegistry;
   readonly #sessionsOf: (vmId: VmId) => number;
   readonly #timers = new Map<VmId, NodeJS.Timeout>();
   #closed = false;
 
   constructor(options: {
-    vmService: VmService;
-    logger: Logger;
+    vmStore: Pick<VmStore, "find">;
+    vmService: Pick<VmService, "delete">;
+    operations: OperationRegistry;
     sessionsOf: (vmId: VmId) => number;
   }) {
+    this.#vmStore = options.vmStore;
     this.#vmService = options.vmService;
-    this.#logger = options.logger;
+    this.#operations = options.operations;
     this.#sessionsOf = options.sessionsOf;
   }
 
   /** A VM was started or adopted, or one of its sessions ended. */
   async consider(vmId: VmId): Promise<void> {
-    const vm = await this.#find(vmId);
+    const vm = await this.#vmStore.find(vmId);
     if (!vm?.spec.ephemeral || vm.state === "error" || this.#closed) return;
     clearTimeout(this.#timers.get(vmId));
     const timer = setTimeout(() => void this.#reap(vmId), graceMs);
@@ -51,27 +51,14 @@ export class EphemeralReaper {
   async #reap(vmId: VmId): Promise<void> {
     this.#timers.delete(vmId);
     if (this.#sessionsOf(vmId) > 0) return;
-    const operation = beginOperation({
-      logger: this.#logger,
-      signal: new AbortController().signal,
-    });
-    try {
-      if (!(await this.#find(vmId))) return;
-      operation.logger.info("Ephemeral VM is deleted: nobody uses it", {
-        vmId,
-      });
-      await this.#vmService.delete(vmId, operation);
-    } catch (error) {
-      // Its owner was quicker.
-      if (isBangerError(error) && error.kind === "not-found") return;
-      operation.logger.error("Ephemeral VM could not be deleted", {
-        vmId,
-        reason: describeError(error),
-      });
-    }
-  }
-
-  async #find(vmId: VmId): Promise<VmRecord | undefined> {
-    return (await this.#vmService.list()).find((vm) => vm.id === vmId);
+    const vm = await this.#vmStore.find(vmId);
+    // Its owner was quicker.
+    if (!vm || this.#closed) return;
+    await this.#operations
+      .run(`delete ${vm.name}, which nobody uses`, { vm: vmId }, (operation) =>
+        this.#vmService.delete(vmId, operation),
+      )
+      // The operation has told the log.
+      .catch(() => undefined);
   }
 }

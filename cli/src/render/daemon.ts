@@ -1,4 +1,4 @@
-import { formatSize } from "@banger/core/client";
+import { formatSize, type ReconcileReport } from "@banger/core/client";
 import type { Build } from "../build-id.js";
 import type { DaemonStatus } from "../commands/daemon.js";
 import { renderAge } from "./duration.js";
@@ -23,6 +23,7 @@ export function renderDaemon(
     ["memory", formatSize(status.residentBytes)],
     ["running VMs", String(status.runningVms)],
     ["log", status.logFile],
+    ...reconcileRows(status.reconcile),
     ...status.operations.map(({ id, what }) => [
       "busy with",
       printableLine(`${what} (${id})`),
@@ -31,4 +32,24 @@ export function renderDaemon(
   return renderTable(
     rows.map(([name = "", value = ""]) => [style.dim(name), value]),
   );
+}
+
+/** What the daemon found when it began; nothing to say is not said. */
+function reconcileRows(
+  report: ReconcileReport | undefined,
+): readonly (readonly [string, string])[] {
+  if (!report) return [];
+  const names = (
+    title: string,
+    list: readonly string[],
+  ): readonly (readonly [string, string])[] =>
+    list.length === 0 ? [] : [[title, list.map(printableLine).join(", ")]];
+  return [
+    ...names("adopted", report.adopted),
+    ...names("cleaned up", report.cleaned),
+    ...names("removed", report.removed),
+    ...report.problems.map(
+      ({ vm, text }) => ["problem", printableLine(`${vm}: ${text}`)] as const,
+    ),
+  ];
 }

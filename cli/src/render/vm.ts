@@ -1,5 +1,12 @@
-import { formatSize, type VmRecord, type VmSpec } from "@banger/core/client";
-import { renderAge, renderDuration } from "./duration.js";
+import {
+  formatSize,
+  type GuestFacts,
+  type PortForward,
+  type VmRecord,
+  type VmSpec,
+  type VmStats,
+} from "@banger/core/client";
+import { renderAge } from "./duration.js";
 import { printable, printableLine } from "./printable.js";
 import type { Style } from "./style.js";
 import { renderTable } from "./table.js";
@@ -12,13 +19,20 @@ export function renderVmTable(vms: readonly VmRecord[], style: Style): string {
     ...vms.map((vm) => [
       vm.name,
       vm.id,
-      renderState(vm, style),
+      renderStateMark(vm, style),
       printableLine(vm.spec.image),
       `${vm.spec.vcpus} vCPU, ${formatSize(vm.spec.memoryMiB * 2 ** 20)}`,
       vm.runtime.guestIp,
       renderAge(vm.createdAt),
     ]),
   ]);
+}
+
+/** `running`, or `running !` when the last look at it found problems, which `vm show` lists. */
+function renderStateMark(vm: VmRecord, style: Style): string {
+  const state = renderState(vm, style);
+  const { problems = [] } = vm.runtime;
+  return problems.length === 0 ? state : `${state} ${style.yellow("!")}`;
 }
 
 function renderState({ state }: VmRecord, style: Style): string {
@@ -48,6 +62,7 @@ export function renderSpec(spec: VmSpec, accel?: string): string {
 export function renderVm(vm: VmRecord, style: Style, keyFile: string): string {
   const { spec, runtime } = vm;
   const driver = [runtime.driver, runtime.accel].filter(Boolean).join(", ");
+  const { problems = [], forwards = [] } = runtime;
   const fields: readonly (readonly [string, string | undefined])[] = [
     ["name", vm.name],
     ["id", vm.id],
@@ -58,6 +73,7 @@ export function renderVm(vm: VmRecord, style: Style, keyFile: string): string {
         ? undefined
         : printable(runtime.lastError),
     ],
+    ...named("problems", problems.map(printableLine).map(style.yellow)),
     ["image", `${printableLine(spec.image)} (${vm.imageId})`],
     ["spec", renderSpec(spec)],
     ["outside", spec.nat ? "yes" : "no"],
@@ -67,9 +83,12 @@ export function renderVm(vm: VmRecord, style: Style, keyFile: string): string {
     ["ssh", `${runtime.ssh.host}:${runtime.ssh.port}`],
     ["dns name", runtime.dnsName],
     ["network", runtime.networkMode],
+    ...named("forwards", forwards.map(renderForward)),
     ["VMM", driver === "" ? undefined : driver],
     ["directory", runtime.directory],
     ["login", vm.state === "running" ? sshLine(vm, keyFile) : undefined],
+    ["stats", vm.stats ? renderStatsLine(vm.stats) : undefined],
+    ["last used", runtime.lastUsedAt],
     ["created", vm.createdAt],
     ["updated", vm.updatedAt],
   ];
@@ -80,24 +99,44 @@ export function renderVm(vm: VmRecord, style: Style, keyFile: string): string {
   );
 }
 
+/** A field with a line for each value, named in the first. */
+function named(
+  name: string,
+  values: readonly string[],
+): readonly (readonly [string, string])[] {
+  return values.map((value, index) => [index === 0 ? name : "", value]);
+}
+
+function renderForward({ address, port, guestPort }: PortForward): string {
+  return `${address}:${port} to port ${guestPort}`;
+}
+
+/** `CPU 12 %, memory 310 MiB, disk 1.2 GiB; guest 210 MiB of 1 GiB, load 0.10; 5 s ago` */
+function renderStatsLine(stats: VmStats): string {
+  const { cpuPercent, residentBytes, diskBytes, guest, collectedAt } = stats;
+  const host = [
+    ...(cpuPercent === undefined ? [] : [`CPU ${Math.round(cpuPercent)} %`]),
+    `memory ${formatSize(residentBytes)}`,
+    `disk ${formatSize(diskBytes)}`,
+  ].join(", ");
+  return [
+    host,
+    ...(guest === undefined ? [] : [renderGuestFacts(guest)]),
+    `${renderAge(collectedAt)} ago`,
+  ].join("; ");
+}
+
+function renderGuestFacts(guest: GuestFacts): string {
+  const { memoryTotalBytes: total, memoryAvailableBytes: available } = guest;
+  const used = formatSize(Math.max(0, total - available));
+  const [load] = guest.loadAverage;
+  return `guest ${used} of ${formatSize(total)}, load ${load.toFixed(2)}`;
+}
+
 /** For ssh(1); `banger vm ssh` needs none of it. */
 function sshLine({ runtime: { ssh } }: VmRecord, keyFile: string): string {
   const key = /^[\w@%+=:,./-]+$/.test(keyFile)
     ? keyFile
     : `'${keyFile.replaceAll("'", String.raw`'\''`)}'`;
   return `ssh -i ${key} -p ${ssh.port} root@${ssh.host}`;
-}
-
-/** The last start, stage by stage, hooks below their stage. */
-export function renderTimeline(vm: VmRecord, style: Style): string {
-  const { lastStart = [] } = vm.runtime;
-  if (lastStart.length === 0) return "no start is recorded";
-  return renderTable([
-    ["AT", "TOOK", "WHAT"].map((title) => style.bold(title)),
-    ...lastStart.map(({ kind, name, startMs, durationMs, failed }) => [
-      renderDuration(startMs).padStart(8),
-      renderDuration(durationMs).padStart(8),
-      `${kind === "hook" ? "  " : ""}${printableLine(name)}${failed ? style.red(" failed") : ""}`,
-    ]),
-  ]);
 }

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir, stat, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { resolvePaths } from "@banger/host/client";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -50,6 +50,20 @@ describe("DaemonLauncher", () => {
     onTestFinished(() => void process.kill(pid));
     const { mode } = await stat(daemonOutFile(paths));
     expect(mode & 0o777).toBe(0o600);
+  });
+
+  it("says which file is where a directory should be", async () => {
+    const home = `${await temporaryDirectory()}/home`;
+    await writeFile(home, "");
+    const paths = resolvePaths({ BANGER_HOME: home });
+    const program = { args: ["-e", listening], env: process.env };
+    await expect(
+      new DaemonLauncher(paths, program).start(),
+    ).rejects.toMatchObject({
+      code: "ERR_DAEMON_START",
+      message: expect.stringContaining(home) as string,
+      hint: expect.stringContaining("ls -ld") as string,
+    });
   });
 
   it("waits for the winner when several start at once", async () => {

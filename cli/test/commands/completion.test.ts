@@ -28,7 +28,11 @@ describe("candidates", () => {
     const home = await temporaryDirectory();
     expect(await candidates(home, "")).toContain("vm");
     expect(await candidates(home, "do")).toEqual(["doctor"]);
-    expect(await candidates(home, "vm", "st")).toEqual(["start", "stop"]);
+    expect(await candidates(home, "vm", "st")).toEqual([
+      "start",
+      "stop",
+      "stats",
+    ]);
     expect(await candidates(home, "vm", "run", "--me")).toEqual(["--memory"]);
     expect(await candidates(home, "vm", "run", "--accel", "")).toEqual([
       "auto",
@@ -42,6 +46,13 @@ describe("candidates", () => {
     ]);
     expect(await candidates(home, "vm", "run", "--accel=k")).toEqual([
       "--accel=kvm",
+    ]);
+    expect(await candidates(home, "vm", "pr")).toEqual(["prune"]);
+    expect(await candidates(home, "vm", "stop", "--a")).toEqual(["--all"]);
+    expect(await candidates(home, "vm", "kill", "-s", "")).toContain("TERM");
+    expect(await candidates(home, "vm", "kill", "--signal=U")).toEqual([
+      "--signal=USR1",
+      "--signal=USR2",
     ]);
     expect(await candidates(home, "completion", "")).toEqual([
       "bash",
@@ -63,6 +74,7 @@ describe("candidates", () => {
     });
     expect(await candidates(home, "vm", "delete", "")).toEqual(["web", "db"]);
     expect(await candidates(home, "vm", "delete", "web", "d")).toEqual(["db"]);
+    expect(await candidates(home, "vm", "restart", "web", "d")).toEqual(["db"]);
     expect(await candidates(home, "vm", "show", "web", "")).toEqual([]);
     expect(await candidates(home, "vm", "run", "--image", "deb")).toEqual([
       "debian-bookworm",

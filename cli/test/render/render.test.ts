@@ -78,6 +78,52 @@ describe("renderVm", () => {
     const stopped = sampleVm({ state: "stopped" });
     expect(renderVm(stopped, plain, "/k")).not.toContain("ssh -i");
   });
+
+  it("has problems, forwards, use and stats when there are any", () => {
+    const bare = sampleVm();
+    expect(renderVm(bare, plain, "/k")).not.toMatch(
+      /^(problems|forwards|last used|stats)/m,
+    );
+    const vm = sampleVm({
+      runtime: {
+        ...bare.runtime,
+        problems: ["the agent\u0007 is silent", "handles.json is no JSON"],
+        forwards: [
+          { address: "127.0.0.1", port: 8080, guestPort: 80 },
+          { address: "127.0.0.1", port: 2222, guestPort: 22 },
+        ],
+        lastUsedAt: "2026-01-02T00:00:00.000Z",
+      },
+      stats: {
+        collectedAt: new Date(Date.now() - 3 * 86_400_000).toISOString(),
+        cpuPercent: 12.4,
+        residentBytes: 310 * 2 ** 20,
+        diskBytes: 1.5 * 2 ** 30,
+        guest: {
+          memoryTotalBytes: 2 ** 30,
+          memoryAvailableBytes: 2 ** 29,
+          loadAverage: [0.125, 0, 0],
+        },
+      },
+    });
+    const lines = renderVm(vm, plain, "/k").split("\n");
+    const at = (start: string): number =>
+      lines.findIndex((line) => line.startsWith(start));
+    expect(lines[at("problems")]).toBe("problems   the agent is silent");
+    expect(lines[at("problems") + 1]).toBe(
+      "           handles.json is no JSON",
+    );
+    expect(lines[at("forwards")]).toBe("forwards   127.0.0.1:8080 to port 80");
+    expect(lines[at("forwards") + 1]).toBe(
+      "           127.0.0.1:2222 to port 22",
+    );
+    expect(lines[at("last used")]).toContain("2026-01-02");
+    expect(lines[at("stats")]).toBe(
+      "stats      CPU 12 %, memory 310 MiB, disk 1.5 GiB; guest 512 MiB of 1 GiB, load 0.13; 3 d ago",
+    );
+    const [, row] = renderVmTable([vm], plain).split("\n");
+    expect(row).toContain("  running !  ");
+  });
 });
 
 describe("renderConfig", () => {

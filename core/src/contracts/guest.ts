@@ -1,5 +1,6 @@
-import type { Readable, Writable } from "node:stream";
+import type { Duplex, Readable, Writable } from "node:stream";
 import { BangerError } from "../errors.js";
+import type { GuestFacts } from "../model/stats.js";
 import type { VmRecord } from "../model/vm.js";
 
 /** The agent in the guest. Whatever it answers is hostile input: bounded and validated. */
@@ -13,6 +14,8 @@ export interface GuestAgent {
   powerOff(vm: VmRecord, signal: AbortSignal): Promise<void>;
   /** Round trip to the agent, ms. */
   ping(vm: VmRecord, signal: AbortSignal): Promise<number>;
+  /** Memory and load, read in the guest. */
+  facts(vm: VmRecord, signal: AbortSignal): Promise<GuestFacts>;
 }
 
 export interface TerminalSize {
@@ -64,6 +67,11 @@ export interface GuestSsh {
   ): Promise<GuestProcess>;
   /** Opens the connection so that the next `exec` is quick. Idempotent. */
   connect(vm: VmRecord, signal: AbortSignal): Promise<void>;
+  /**
+   * A connection to a TCP port of the guest, made from inside it: one bound to the guest's loopback address answers too.
+   * @throws GuestConnectionError, also when nothing listens there
+   */
+  openPort(vm: VmRecord, port: number, signal: AbortSignal): Promise<Duplex>;
   /** Idempotent. */
   disconnect(vm: VmRecord): Promise<void>;
 }

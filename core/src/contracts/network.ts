@@ -15,6 +15,10 @@ export interface Network {
   readonly mode: string;
   /** May egress be switched while the guest runs? */
   readonly liveEgress: boolean;
+  /** Does the guest's address reach every port of the guest from the host? */
+  readonly direct: boolean;
+  /** Pure: the host's address on which ports of this VM are published. */
+  publishAddress(vm: VmRecord): string;
   /** Pure: the addresses that belong to a lease number. */
   addresses(lease: number): NetworkAddresses;
   /** Pure: what the guest configures on its first interface. */

@@ -15,6 +15,8 @@ export interface VmFiles {
   removeAll(vm: VmRecord): Promise<void>;
   /** The last lines of the guest's console, oldest first, without control characters. */
   consoleTail(vm: VmRecord, lines: number): Promise<readonly string[]>;
+  /** Space that the VM's directory really takes, bytes: holes in sparse files do not count. 0 when there is none. */
+  usedBytes(vm: VmRecord): Promise<number>;
   /** Free space where the VM's directory is, bytes. */
   freeBytes(): Promise<number>;
 }

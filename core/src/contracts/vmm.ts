@@ -16,6 +16,27 @@ export interface VmmFeatures {
 /** How a guest's CPU runs: on the host's CPU, or emulated in software. */
 export type Accel = "kvm" | "emulate";
 
+/** Signals that an owner may send to a VMM process. */
+export const vmmSignals = [
+  "TERM",
+  "KILL",
+  "INT",
+  "HUP",
+  "QUIT",
+  "USR1",
+  "USR2",
+  "ABRT",
+] as const;
+
+export type VmmSignal = (typeof vmmSignals)[number];
+
+/** What a VMM process has used so far. */
+export interface VmmUsage {
+  /** CPU time of all its threads since it began, ms */
+  readonly cpuMs: number;
+  readonly residentBytes: number;
+}
+
 /** The driver chosen for a start, and why in one line. */
 export interface VmmChoice {
   readonly driver: string;
@@ -41,11 +62,18 @@ export interface VmmDriver {
    * @throws VmmLaunchError with the VMM's own last lines
    */
   launch(launch: VmmLaunch, signal: AbortSignal): Promise<VmHandles>;
-  /** The VMM process of a VM, looked up by its socket and then by the saved handles; `undefined` when there is none. */
+  /**
+   * The VMM process of a VM, looked up by its socket and then by the saved handles; `undefined` when there is none. A process counts
+   * only when it really holds this VM's VMM socket, so neither a recycled pid nor one with the right arguments is taken for it.
+   */
   find(
     vm: VmRecord,
     saved: VmHandles | undefined,
   ): Promise<VmHandles | undefined>;
+  /** Sends a signal; does nothing when the process has ended, and never reaches one with a recycled pid. */
+  signal(vm: VmRecord, handles: VmHandles, signal: VmmSignal): Promise<void>;
+  /** `undefined` when the process has ended. */
+  usage(handles: VmHandles): Promise<VmmUsage | undefined>;
   /** Resolves when the process has ended. Never rejects; ends early on abort. */
   waitForExit(handles: VmHandles, signal: AbortSignal): Promise<void>;
   /** Ends the process at once and removes its sockets. Idempotent; a recycled pid is never signalled. */

@@ -60,10 +60,15 @@ async function limited(
   work: (signal: AbortSignal) => Promise<unknown>,
 ): Promise<unknown> {
   const limitMs = hookLimitsMs[hook];
-  const late = new HookTimeoutError(plugin, hook, limitMs);
   const limit = new AbortController();
   const signal = AbortSignal.any([owner, limit.signal]);
-  const timer = setTimeout(() => limit.abort(late), limitMs);
+  // Whoever was first: a tap that its owner has cancelled is not late as well.
+  const isLate = (): boolean =>
+    limit.signal.aborted && signal.reason === limit.signal.reason;
+  const timer = setTimeout(
+    () => limit.abort(new HookTimeoutError(plugin, hook, limitMs)),
+    limitMs,
+  );
   let grace: NodeJS.Timeout | undefined;
   let onAbort = (): void => undefined;
   const givenUp = new Promise<never>((_, reject) => {
@@ -80,10 +85,14 @@ async function limited(
   try {
     const value = await Promise.race([work(signal), givenUp]);
     // What a tap returns after its limit may be half of the work.
-    if (limit.signal.aborted) throw late;
+    if (isLate()) throw signal.reason;
     return value;
   } catch (error) {
-    throw limit.signal.aborted ? late : error;
+    if (isLate()) throw signal.reason;
+    // However a tap takes the abort, the owner asked for it.
+    throw owner.aborted && !(error instanceof CancelledError)
+      ? new CancelledError(`${hook} of plugin ${plugin}`, error)
+      : error;
   } finally {
     signal.removeEventListener("abort", onAbort);
     clearTimeout(timer);

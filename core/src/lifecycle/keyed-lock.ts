@@ -1,4 +1,5 @@
 import { throwIfCancelled } from "./operation.js";
+import { settledOrAborted } from "./waiting.js";
 
 /** Mutual exclusion by key, first come first served. */
 export class KeyedLock {
@@ -13,13 +14,14 @@ export class KeyedLock {
     signal: AbortSignal,
     work: () => Promise<T>,
   ): Promise<T> {
-    const previous = this.#tails.get(key) ?? Promise.resolve();
+    const previous = this.#tails.get(key);
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
-    const tail = previous.then(() => held);
+    const tail = previous ? previous.then(() => held) : held;
     this.#tails.set(key, tail);
     try {
-      await waitFor(previous, signal);
+      // One operation may take the locks of a thousand VMs at once: as many listeners of its signal would look like a leak.
+      if (previous) await settledOrAborted(previous, signal);
       throwIfCancelled(signal, `waiting for ${key}`);
       return await work();
     } finally {
@@ -35,16 +37,4 @@ export class KeyedLock {
   get size(): number {
     return this.#tails.size;
   }
-}
-
-function waitFor(turn: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    signal.addEventListener("abort", done);
-    if (signal.aborted) done();
-    void turn.then(done);
-  });
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "../contracts/logger.js";
-import { CancelledError } from "../errors.js";
+import { CancelledError, isBangerError } from "../errors.js";
 import { TimelineRecorder } from "../model/timeline.js";
 
 /** Reports that a stage begins, or how far it is: `progress("image", "unpacking 120 packages")`. */
@@ -15,6 +15,8 @@ export interface OperationContext {
   readonly logger: Logger;
   readonly progress: Progress;
   readonly timeline: TimelineRecorder;
+  /** aborts when nobody waits for the rest any more, teardown included: no further step may begin */
+  readonly abandoned?: AbortSignal;
 }
 
 /**
@@ -34,10 +36,13 @@ export async function runStage<T>(
 }
 
 export function throwIfCancelled(signal: AbortSignal, what: string): void {
-  if (signal.aborted) throw new CancelledError(what, signal.reason);
+  if (!signal.aborted) return;
+  // A reason in our own words says who cancelled, and why.
+  if (isBangerError(signal.reason)) throw signal.reason;
+  throw new CancelledError(what, signal.reason);
 }
 
-/** The context for undoing: the same operation, never aborted. */
+/** The context for undoing: the same operation, never aborted; it may still be abandoned. */
 export function forTeardown(operation: OperationContext): OperationContext {
   return { ...operation, signal: new AbortController().signal };
 }

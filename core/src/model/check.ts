@@ -27,3 +27,10 @@ export interface Finding {
   readonly message: string;
   readonly fix?: string;
 }
+
+/** How a VM is. */
+export interface VmHealth {
+  /** no check failed */
+  readonly healthy: boolean;
+  readonly checks: readonly Check[];
+}

@@ -9,12 +9,12 @@ export interface Drive {
 export interface Nic {
   readonly mac: string;
   readonly backend:
-    | { readonly kind: "user"; readonly forwards: readonly PortForward[] }
+    | { readonly kind: "user"; readonly forwards: readonly NicForward[] }
     | { readonly kind: "tap"; readonly device: string };
 }
 
 /** Host endpoint that reaches a guest port. */
-export interface PortForward {
+export interface NicForward {
   readonly host: string;
   readonly hostPort: number;
   readonly guestPort: number;

@@ -15,7 +15,8 @@ export type Timeline = readonly TimelineEntry[];
 /** Collects the entries of one operation. */
 export class TimelineRecorder {
   readonly #origin = performance.now();
-  readonly #entries: TimelineEntry[] = [];
+  /** by start: a hook comes after the stage in which it ran also when both began in the same millisecond */
+  readonly #begun: { entry?: TimelineEntry }[] = [];
 
   /** Runs `work` and records how long it took, also when it throws. */
   async measure<T>(
@@ -24,14 +25,16 @@ export class TimelineRecorder {
     work: () => Promise<T>,
   ): Promise<T> {
     const start = performance.now();
+    const begun: { entry?: TimelineEntry } = {};
+    this.#begun.push(begun);
     const record = (failed: boolean): void => {
-      this.#entries.push({
+      begun.entry = {
         kind,
         name,
         startMs: Math.round(start - this.#origin),
         durationMs: Math.round(performance.now() - start),
         ...(failed ? { failed: true } : {}),
-      });
+      };
     };
     try {
       const value = await work();
@@ -43,9 +46,9 @@ export class TimelineRecorder {
     }
   }
 
-  /** Entries so far, by start time. */
+  /** Of what has ended so far, by start time; each stage before its hooks. */
   entries(): Timeline {
-    return [...this.#entries].sort((a, b) => a.startMs - b.startMs);
+    return this.#begun.flatMap(({ entry }) => entry ?? []);
   }
 
   /** since the operation began, ms */

@@ -1,4 +1,6 @@
 import type { Json } from "./json.js";
+import type { PortForward } from "./port.js";
+import type { VmStats } from "./stats.js";
 import type { Timeline } from "./timeline.js";
 
 /** 12 hexadecimal digits, made once and never changed. */
@@ -88,6 +90,16 @@ export interface VmRuntime {
   /** made by an operation that starts it at once and has not succeeded yet: without that operation there is no VM */
   readonly provisional?: true;
   readonly lastStart?: Timeline;
+  /** the spec that a change under way leads to: a daemon that finds it after a crash takes the change back */
+  readonly changing?: VmSpec;
+  /** its disks are being removed: a daemon that finds it after a crash finishes that */
+  readonly deleting?: true;
+  /** what the last reconcile found wrong, a line each; gone after the next start or stop that succeeds */
+  readonly problems?: readonly string[];
+  /** when it was last started or touched, or a command or shell in it began or ended; ISO 8601, UTC */
+  readonly lastUsedAt?: string;
+  /** ports that are published whenever the VM runs, until they are removed */
+  readonly forwards?: readonly PortForward[];
 }
 
 /** The repository that `vm run <path>` copied in. */
@@ -107,6 +119,8 @@ export interface VmRecord {
   readonly spec: VmSpec;
   readonly runtime: VmRuntime;
   readonly workspace?: VmWorkspace;
+  /** of the last run, as last looked at */
+  readonly stats?: VmStats;
 }
 
 /** What is true right now. Never in the store: it lives in `handles.json` and a cache over it. */

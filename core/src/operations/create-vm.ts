@@ -1,6 +1,9 @@
 import { randomBytes, randomInt } from "node:crypto";
 import type { HostFacts } from "../contracts/host-facts.js";
-import type { ImageStore } from "../contracts/image-store.js";
+import {
+  ImageNotFoundError,
+  type ImageStore,
+} from "../contracts/image-store.js";
 import type { Network } from "../contracts/network.js";
 import type { RootDisks } from "../contracts/root-disks.js";
 import type { VmFiles } from "../contracts/vm-files.js";
@@ -17,13 +20,19 @@ import type { OperationSettings } from "./settings.js";
 /**
  * Makes the record of a new VM: resolves the request and its image without a lock, then reserves name, address and row in one short
  * transaction. On a throw there is no row.
- * @param fate `provisional` for a VM that the same operation starts: see VmRuntime
+ * @throws ImageNotFoundError, also when the image is removed meanwhile
  */
 export type CreateVm = (
   request: VmRequest,
   operation: OperationContext,
-  fate: "kept" | "provisional",
+  identity: NewVm,
 ) => Promise<VmRecord>;
+
+export interface NewVm {
+  readonly id: VmId;
+  /** for a VM that the same operation starts: see VmRuntime */
+  readonly provisional: boolean;
+}
 
 export function createCreateVm(deps: {
   vmStore: VmStore;
@@ -50,9 +59,8 @@ export function createCreateVm(deps: {
     name: string,
     spec: VmRecord["spec"],
     imageId: string,
-    fate: "kept" | "provisional",
+    { id, provisional }: NewVm,
   ): ((lease: number) => VmRecord) => {
-    const id = newVmId();
     const now = new Date().toISOString();
     return (lease) => ({
       id,
@@ -69,12 +77,12 @@ export function createCreateVm(deps: {
         networkMode: network.mode,
         startedPlugins: [],
         teardown: {},
-        ...(fate === "provisional" ? { provisional: true } : {}),
+        ...(provisional ? { provisional } : {}),
       },
     });
   };
 
-  return async (request, operation, fate) => {
+  return async (request, operation, identity) => {
     const given =
       request.name === undefined ? undefined : parseVmName(request.name);
     const plugins = pluginRegistry.resolve(
@@ -97,28 +105,50 @@ export function createCreateVm(deps: {
     );
     // Whatever the plugins say against the machine is said before there is a VM; the lease does not matter for that.
     const set = await pluginRegistry.select(plugins);
-    const planned = draft(given ?? "draft", spec, image.id, fate)(1);
+    const planned = draft(given ?? "draft", spec, image.id, identity)(1);
     await planMachine({ network, rootDisks }, planned, image, set, operation);
-    return runStage(operation, "reserve", "name and address", async () => {
-      for (let attempt = 1; ; attempt++) {
-        try {
-          const name = given ?? generateVmName(randomInt);
-          return await vmStore.insert(name, draft(name, spec, image.id, fate));
-        } catch (error) {
-          // A generated name may be taken; with 3,900 of them twenty tries do, even among a thousand VMs.
-          const again =
-            isBangerError(error) &&
-            error.code === "ERR_VM_NAME_TAKEN" &&
-            given === undefined &&
-            attempt < 20;
-          if (!again) throw error;
+    const vm = await runStage(
+      operation,
+      "reserve",
+      "name and address",
+      async () => {
+        for (let attempt = 1; ; attempt++) {
+          try {
+            const name = given ?? generateVmName(randomInt);
+            return await vmStore.insert(
+              name,
+              draft(name, spec, image.id, identity),
+            );
+          } catch (error) {
+            // A generated name may be taken; with 3,900 of them twenty tries do, even among a thousand VMs.
+            const again =
+              isBangerError(error) &&
+              error.code === "ERR_VM_NAME_TAKEN" &&
+              given === undefined &&
+              attempt < 20;
+            if (!again) throw error;
+          }
         }
-      }
-    });
+      },
+    );
+    // Only the row keeps an image from being removed, and it may have gone just before.
+    try {
+      if (await imageStore.find(image.id)) return vm;
+      throw new ImageNotFoundError(spec.image, []);
+    } catch (error) {
+      await vmStore.remove(vm.id).catch((left: unknown) => {
+        // The first cause stays the cause; the row can be deleted.
+        operation.logger.error("Row of a refused VM is left", {
+          vmId: vm.id,
+          error: left,
+        });
+      });
+      throw error;
+    }
   };
 }
 
-function newVmId(): VmId {
+export function newVmId(): VmId {
   const id = randomBytes(6).toString("hex");
   if (!isVmId(id)) throw new Error("randomBytes gave no id");
   return id;

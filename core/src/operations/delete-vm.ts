@@ -11,7 +11,8 @@ import type { VmRecord } from "../model/vm.js";
 import type { TearDownVm } from "./tear-down-vm.js";
 
 /**
- * Removes a VM with its disks, from any state. The caller holds the VM's lock.
+ * Removes a VM with its disks, from any state. From its first step on the record says so: half a disk must never start again. The
+ * caller holds the VM's lock.
  * @throws JoinedError when something could not be removed; the record stays then, in state `error`, and delete can be called again
  */
 export type DeleteVm = (
@@ -27,9 +28,12 @@ export function createDeleteVm(deps: {
   const { vmStore, vmFiles, tearDownVm } = deps;
   return (vm, operation) =>
     runStage(forTeardown(operation), "delete", vm.name, async () => {
-      const files = new UndoStack(operation.logger);
-      files.push("files", () => vmFiles.removeAll(vm));
-      let leftovers = await tearDownVm(vm, "delete", operation);
+      const doomed = await vmStore.update(vm.id, ({ runtime }) => ({
+        runtime: { ...runtime, deleting: true },
+      }));
+      const files = new UndoStack(operation);
+      files.push("files", () => vmFiles.removeAll(doomed));
+      let leftovers = await tearDownVm(doomed, "delete", operation);
       // Disks go last: what is left may still hold them.
       if (leftovers.length === 0) leftovers = await files.unwind();
       if (leftovers.length > 0) {

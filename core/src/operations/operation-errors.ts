@@ -30,6 +30,16 @@ export class StartFailedError extends BangerError {
   }
 }
 
+/** Somebody else ended a start: what its owner gets, and the reason of the start's signal. */
+export class StartCancelledError extends BangerError {
+  override readonly code = "ERR_CANCELLED";
+  override readonly kind = "cancelled";
+  /** @param by the operation that did */
+  constructor(vmName: string, by: string) {
+    super(`the start of ${vmName} was cancelled by ${by}`);
+  }
+}
+
 export class VmStateError extends BangerError {
   override readonly code = "ERR_VM_STATE";
   override readonly kind = "conflict";

@@ -1,143 +1,224 @@
-import type { GuestSsh } from "../contracts/guest.js";
 import type { HandleStore } from "../contracts/handle-store.js";
-import {
-  ImageNotFoundError,
-  type ImageStore,
-} from "../contracts/image-store.js";
 import type { VmFiles } from "../contracts/vm-files.js";
 import type { VmStore } from "../contracts/vm-store.js";
-import type { VmmDrivers } from "../contracts/vmm.js";
-import { describeError } from "../errors.js";
-import type { OperationContext } from "../lifecycle/operation.js";
-import type { VmHandles, VmRecord } from "../model/vm.js";
-import type { PluginRegistry } from "../plugins/plugin-registry.js";
+import { describeError, isBangerError } from "../errors.js";
+import {
+  throwIfCancelled,
+  type OperationContext,
+} from "../lifecycle/operation.js";
+import { withinLimit } from "../lifecycle/waiting.js";
+import type { VmHandles, VmRecord, VmState } from "../model/vm.js";
+import type { AdoptVm } from "./adopt-vm.js";
+import type { DeleteVm } from "./delete-vm.js";
+import type { FindVmm } from "./find-vmm.js";
+import type { RevertChange } from "./revert-change.js";
+import { withoutProblems } from "./runtime-marks.js";
+import type { OperationSettings } from "./settings.js";
 import type { TearDownVm } from "./tear-down-vm.js";
+
+/** How long a call may take to end after the VM's time is up, ms; then the VM is given up on. */
+const graceMs = 1_000;
+
+const noHandles =
+  "handles.json was missing; the VM was looked up by its record";
+
+/** What became of one VM. */
+export interface Reconciled {
+  /** `unsettled`: it could not be looked at to the end, and is in state `error` with its problems; `unchanged`: nothing was to do */
+  readonly fate: "adopted" | "cleaned" | "removed" | "unchanged" | "unsettled";
+  /** a line each */
+  readonly problems: readonly string[];
+  /** its VMM, when it runs on */
+  readonly handles?: VmHandles;
+}
 
 /**
  * Makes one record and the host agree, when a daemon begins: a live VM is adopted and published again, the remains of a dead or
- * half-started one are removed. What goes wrong is in the record. The caller holds the VM's lock.
- * @returns the VMM process of an adopted VM
+ * half-started one are removed, a deletion that was begun is finished, a change that was begun is taken back. Takes no longer than
+ * the configured limit and a grace. What goes wrong is in the record's problems. The caller holds the VM's lock.
+ * @throws when the record cannot be written; CancelledError
  */
 export type ReconcileVm = (
   vm: VmRecord,
   operation: OperationContext,
-) => Promise<VmHandles | undefined>;
+) => Promise<Reconciled>;
+
+/** What is known so far; read also when the rest is given up on. */
+interface Findings {
+  readonly problems: string[];
+  /** the VMM that is left running */
+  handles?: VmHandles;
+  /** its remains are being removed: what is left of them is no live VM */
+  isEnding?: true;
+}
+
+/** What the record is to say. */
+interface Settled {
+  readonly fate: Reconciled["fate"];
+  readonly state: VmState;
+  /** what a cleanup left behind; the VM is not to be taken for a live one */
+  readonly lastError?: string;
+}
 
 export function createReconcileVm(deps: {
   vmStore: VmStore;
   handleStore: HandleStore;
-  imageStore: ImageStore;
-  vmmDrivers: VmmDrivers;
   vmFiles: VmFiles;
-  guestSsh: GuestSsh;
-  pluginRegistry: PluginRegistry;
+  findVmm: FindVmm;
+  adoptVm: AdoptVm;
+  deleteVm: DeleteVm;
+  revertChange: RevertChange;
   tearDownVm: TearDownVm;
+  settings: OperationSettings;
 }): ReconcileVm {
-  const { vmStore, handleStore, imageStore, vmmDrivers, vmFiles } = deps;
-  const { guestSsh, pluginRegistry, tearDownVm } = deps;
+  const { vmStore, handleStore, vmFiles, findVmm, settings } = deps;
+  const { adoptVm, deleteVm, revertChange, tearDownVm } = deps;
 
-  const publish = async (
-    vm: VmRecord,
-    operation: OperationContext,
-  ): Promise<void> => {
-    const image = await imageStore.find(vm.imageId);
-    if (!image) throw new ImageNotFoundError(vm.imageId, []);
-    const plugins = await pluginRegistry.select(vm.runtime.startedPlugins);
-    await plugins.postStart(
-      vm,
-      image,
-      (command, signal) => guestSsh.exec(vm, command, signal),
-      operation,
-    );
-  };
-
-  /** A live VM stays its owner's, whatever cannot be published: the record says what is wrong, and the guest runs on. */
   const adopt = async (
     vm: VmRecord,
     handles: VmHandles,
+    findings: Findings,
     operation: OperationContext,
-  ): Promise<void> => {
-    try {
-      await handleStore.write(vm, handles);
-      await publish(vm, operation);
-      operation.logger.info("VM adopted", { vmId: vm.id, pid: handles.pid });
-    } catch (error) {
-      operation.logger.error("VM runs but is not wholly adopted", {
-        vmId: vm.id,
-        error,
-      });
-      await note(vm, `not wholly adopted: ${describeError(error)}`, {});
-    }
+  ): Promise<Settled> => {
+    findings.handles = handles;
+    const { problems } = findings;
+    const reachable = await adoptVm(vm, handles, problems, operation);
+    operation.logger.info("VM adopted", { vmId: vm.id, reachable, problems });
+    return reachable
+      ? { fate: "adopted", state: "running" }
+      : { fate: "unsettled", state: "error" };
   };
 
-  const note = async (
+  const cleanUp = async (
     vm: VmRecord,
-    lastError: string,
-    change: Partial<Pick<VmRecord, "state">>,
-  ): Promise<void> => {
-    await vmStore.update(vm.id, ({ runtime }) => ({
-      ...change,
-      runtime: { ...runtime, lastError },
-    }));
-  };
-
-  const settle = async (
-    vm: VmRecord,
+    findings: Findings,
     operation: OperationContext,
-  ): Promise<VmHandles | undefined> => {
-    const { driver } = vm.runtime;
-    const handles =
-      driver === undefined
-        ? undefined
-        : await vmmDrivers.get(driver).find(vm, await handleStore.read(vm));
-    if (vm.state === "running" && handles) {
-      await adopt(vm, handles, operation);
-      return handles;
-    }
-    const unfinished = vm.runtime.provisional === true;
-    const hasRemains =
-      vm.state === "running" || handles || vm.runtime.prepared === true;
-    if (!hasRemains && !unfinished) {
-      // A start may have made it before it said so.
-      await vmFiles.removeRun(vm);
-      return undefined;
-    }
-    const leftovers = await tearDownVm(
-      vm,
-      unfinished ? "delete" : "stop",
-      operation,
-    );
-    if (unfinished && leftovers.length === 0) {
-      await vmFiles.removeAll(vm);
-      await vmStore.remove(vm.id);
-      operation.logger.info("Unfinished VM removed", { vmId: vm.id });
-      return undefined;
-    }
-    const settled = vm.state === "running" ? "stopped" : vm.state;
-    await vmStore.update(vm.id, ({ runtime }) => ({
-      state: leftovers.length > 0 ? "error" : settled,
-      runtime: {
-        ...runtime,
-        ...(leftovers.length > 0 ? { lastError: leftovers.join("; ") } : {}),
-      },
-    }));
+  ): Promise<Settled> => {
+    findings.isEnding = true;
+    const leftovers = await tearDownVm(vm, "stop", operation);
     operation.logger.info("Remains of a VM removed", {
       vmId: vm.id,
       leftovers,
     });
-    return undefined;
+    if (leftovers.length > 0) {
+      findings.problems.push(...leftovers);
+      const lastError = `not everything was removed: ${leftovers.join("; ")}`;
+      return { fate: "unsettled", state: "error", lastError };
+    }
+    return { fate: "cleaned", state: wasRunning(vm) ? "stopped" : vm.state };
+  };
+
+  const settle = async (
+    vm: VmRecord,
+    findings: Findings,
+    operation: OperationContext,
+  ): Promise<Settled> => {
+    // Without a usable file the record's names do, and the VMM is found by its socket.
+    const saved = await handleStore.load(vm);
+    const isMissing = saved.handles === undefined && vm.state === "running";
+    const problem = saved.problem ?? (isMissing ? noHandles : undefined);
+    if (problem !== undefined) findings.problems.push(problem);
+    // A VM that its own operation was still making is nobody's, and half a disk is no VM.
+    if (vm.runtime.deleting || vm.runtime.provisional) {
+      findings.isEnding = true;
+      await deleteVm(vm, operation);
+      operation.logger.info("Unfinished VM removed", { vmId: vm.id });
+      return { fate: "removed", state: vm.state };
+    }
+    const handles = await findVmm(vm);
+    if (handles && wasRunning(vm))
+      return adopt(vm, handles, findings, operation);
+    const hasRemains =
+      wasRunning(vm) || handles || vm.runtime.prepared === true;
+    // A start may have made it before it said so.
+    if (!hasRemains) await vmFiles.removeRun(vm);
+    const settled: Settled = hasRemains
+      ? await cleanUp(vm, findings, operation)
+      : { fate: "unchanged", state: vm.state };
+    findings.problems.push(...(await revertChange(vm, false, operation)));
+    return settled;
+  };
+
+  const record = async (
+    vm: VmRecord,
+    { fate, state, lastError }: Settled,
+    problems: readonly string[],
+  ): Promise<void> => {
+    const says = vm.runtime.problems ?? [];
+    const isNews = state !== vm.state || problems.join() !== says.join();
+    if (fate === "removed" || (!isNews && lastError === undefined)) return;
+    try {
+      await vmStore.update(vm.id, ({ runtime }) => ({
+        state,
+        runtime: {
+          ...withoutProblems(runtime),
+          ...(problems.length > 0 ? { problems } : {}),
+          ...(lastError === undefined ? {} : { lastError }),
+        },
+      }));
+    } catch (error) {
+      // A deletion that was given up on has come to its end.
+      if (isBangerError(error) && error.code === "ERR_VM_GONE") return;
+      throw error;
+    }
   };
 
   return async (vm, operation) => {
+    const abandon = new AbortController();
+    const findings: Findings = { problems: [] };
+    const { problems } = findings;
+    let settled: Settled;
     try {
-      return await settle(vm, operation);
+      settled = await withinLimit(
+        {
+          what: `looking at ${vm.name}`,
+          limitMs: settings.reconcileTimeoutMs,
+          graceMs,
+          owner: operation.signal,
+        },
+        (signal) =>
+          settle(vm, findings, {
+            ...operation,
+            signal,
+            abandoned: abandon.signal,
+          }),
+      );
     } catch (error) {
+      // The daemon ends; the next one looks again.
+      throwIfCancelled(operation.signal, "reconciling");
       operation.logger.error("VM could not be reconciled", {
         vmId: vm.id,
         error,
       });
-      await note(vm, describeError(error), { state: "error" });
-      return undefined;
+      problems.push(...linesOf(error));
+      const isLive = wasRunning(vm) && findings.isEnding === undefined;
+      const lastError = isLive ? {} : { lastError: describeError(error) };
+      settled = { fate: "unsettled", state: "error", ...lastError };
+    } finally {
+      // Whoever gets the lock next must not meet a teardown that goes on behind its back.
+      abandon.abort();
     }
+    await record(vm, settled, [...problems]);
+    const { handles } = findings;
+    return {
+      fate: settled.fate,
+      problems: [...problems],
+      ...(handles ? { handles } : {}),
+    };
   };
+}
+
+function linesOf(error: unknown): readonly string[] {
+  const details = isBangerError(error) ? error.details : [];
+  return details.length > 0 ? details : [describeError(error)];
+}
+
+/**
+ * Is a VMM of this VM its owner's, so that it must run on? One in `error` is when an earlier daemon could not reach it; a `lastError`
+ * tells of a start or stop that failed, whose remains go.
+ */
+function wasRunning({ state, runtime }: VmRecord): boolean {
+  const unreachable =
+    runtime.problems !== undefined && runtime.lastError === undefined;
+  return state === "running" || (state === "error" && unreachable);
 }

@@ -13,4 +13,6 @@ export interface OperationSettings {
   readonly readyTimeoutMs: number;
   /** longest wait for a guest to power off, ms */
   readonly stopTimeoutMs: number;
+  /** longest time that one VM may take when a daemon begins, ms */
+  readonly reconcileTimeoutMs: number;
 }

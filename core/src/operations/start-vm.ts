@@ -8,11 +8,12 @@ import {
   type ImageStore,
 } from "../contracts/image-store.js";
 import type { Network } from "../contracts/network.js";
+import type { PortForwards } from "../contracts/port-forwards.js";
 import type { RootDisks } from "../contracts/root-disks.js";
 import type { VmFiles } from "../contracts/vm-files.js";
 import type { VmStore } from "../contracts/vm-store.js";
 import type { VmmChoice, VmmDrivers } from "../contracts/vmm.js";
-import { CancelledError, describeError } from "../errors.js";
+import { CancelledError, describeError, isBangerError } from "../errors.js";
 import { PreflightError } from "../lifecycle/hook-errors.js";
 import {
   runStage,
@@ -21,21 +22,24 @@ import {
 } from "../lifecycle/operation.js";
 import { UndoStack } from "../lifecycle/undo-stack.js";
 import type { Image } from "../model/image.js";
-import type { VmHandles, VmRecord } from "../model/vm.js";
+import type { VmHandles, VmRecord, VmState } from "../model/vm.js";
 import type { PluginRegistry } from "../plugins/plugin-registry.js";
 import type { PluginSet } from "../plugins/plugin-set.js";
 import { awaitGuest } from "./await-guest.js";
-import { StartFailedError } from "./operation-errors.js";
+import type { GuestWatch } from "./guest-watch.js";
+import { StartFailedError, VmStateError } from "./operation-errors.js";
 import { planStart, type StartPlan } from "./plan-start.js";
 import { checkResources } from "./resolve-spec.js";
+import { withoutFaults, withoutProvisional } from "./runtime-marks.js";
 import type { OperationSettings } from "./settings.js";
 import type { TearDownVm } from "./tear-down-vm.js";
 
 /**
- * Starts a VM that is not running; the caller holds its lock. Resolves when the guest answers and every plugin has published.
+ * Starts a VM that is not running; the caller holds its lock. Resolves when the guest answers and every plugin has published; from
+ * then on its VMM is watched.
  * On a throw everything that the start made is gone again; the VM is in state `error` when its VMM had run and nobody cancelled, or
  * when something could not be removed, else in the state it had.
- * @throws StartFailedError
+ * @throws StartFailedError; VmStateError for a VM whose deletion was begun
  */
 export type StartVm = (
   vm: VmRecord,
@@ -54,9 +58,11 @@ export interface StartVmDeps {
   readonly guestSsh: GuestSsh;
   readonly guestKeys: GuestKeys;
   readonly hostFacts: HostFacts;
+  readonly portForwards: PortForwards;
   readonly vmFiles: VmFiles;
   readonly pluginRegistry: PluginRegistry;
   readonly tearDownVm: TearDownVm;
+  readonly guestWatch: GuestWatch;
   readonly settings: OperationSettings;
 }
 
@@ -65,6 +71,7 @@ export function createStartVm(deps: StartVmDeps): StartVm {
     deps;
   const { guestBoot, guestAgent, guestSsh, hostFacts, vmFiles } = deps;
   const { pluginRegistry, tearDownVm, settings, guestKeys } = deps;
+  const { portForwards, guestWatch } = deps;
 
   const preflight = async (
     vm: VmRecord,
@@ -115,8 +122,32 @@ export function createStartVm(deps: StartVmDeps): StartVm {
       },
     );
 
+  /** A port that cannot be had is no reason against the VM. */
+  const openForwards = async (
+    vm: VmRecord,
+    operation: OperationContext,
+  ): Promise<void> => {
+    // Read anew: the owner may have published one while the guest booted.
+    const { runtime } = (await vmStore.find(vm.id)) ?? vm;
+    for (const forward of runtime.forwards ?? []) {
+      try {
+        await portForwards.open(vm, forward);
+      } catch (error) {
+        const line = `port ${String(forward.guestPort)} is not published: ${describeError(error)}`;
+        operation.progress("publish", `warning: ${line}`);
+        operation.logger.warn("Port not published", { forward, error });
+      }
+    }
+  };
+
   return async (before, operation) => {
-    const undo = new UndoStack(operation.logger);
+    if (before.runtime.deleting) {
+      throw new VmStateError(
+        `${before.name} is being deleted; its disks may be gone already`,
+        { hint: `Finish that: banger vm delete ${before.name}` },
+      );
+    }
+    const undo = new UndoStack(operation);
     let vmmRan = false;
     let vm = before;
     try {
@@ -150,7 +181,7 @@ export function createStartVm(deps: StartVmDeps): StartVm {
       // From here on something may exist on the host, and this row says what it is called.
       vm = await vmStore.update(vm.id, ({ runtime }) => ({
         runtime: {
-          ...withoutError(runtime),
+          ...withoutFaults(runtime),
           driver: choice.driver,
           accel: choice.accel,
           startedPlugins: plugins.ids,
@@ -198,49 +229,57 @@ export function createStartVm(deps: StartVmDeps): StartVm {
           operation,
         ),
       );
+      await openForwards(vm, operation);
       throwIfCancelled(operation.signal, "start");
-      return await vmStore.update(vm.id, ({ runtime }) => ({
+      const running = await vmStore.update(vm.id, ({ runtime }) => ({
         state: "running",
         runtime: {
-          ...settled(runtime),
+          ...withoutProvisional(runtime),
           lastStart: operation.timeline.entries(),
+          lastUsedAt: new Date().toISOString(),
         },
       }));
+      guestWatch.watch(running, handles, operation);
+      return running;
     } catch (error) {
-      // However a step takes an abort, the owner asked for it.
-      const cause =
-        operation.signal.aborted && !(error instanceof CancelledError)
-          ? new CancelledError("start", error)
-          : error;
+      const cause = operation.signal.aborted
+        ? cancelCause(operation.signal.reason, error)
+        : error;
       // The first cause stays the cause; what undo could not remove is listed beside it, never instead of it.
       const leftovers = await undo.unwind();
       // Before the VMM ran there is nothing to look into, and a cancelled start is nobody's error; leftovers are.
       const kept =
         leftovers.length > 0 || (vmmRan && !operation.signal.aborted);
-      await vmStore.update(vm.id, ({ runtime }) => ({
-        state: kept ? "error" : before.state,
-        runtime: {
-          ...(kept ? settled(runtime) : runtime),
-          lastError: describeError(cause),
-          lastStart: operation.timeline.entries(),
-        },
-      }));
-      throw new StartFailedError(vm.name, cause, leftovers, kept);
+      const unsaid = new UndoStack(operation);
+      unsaid.push("record", () =>
+        vmStore.update(vm.id, ({ state, runtime }) => ({
+          state: kept ? "error" : stateBack(state, before.state),
+          runtime: {
+            ...withoutProvisional(runtime),
+            // Also after the row said running, when it was the answer of the store that got lost.
+            ...(kept || !before.runtime.provisional
+              ? {}
+              : { provisional: true }),
+            lastError: describeError(cause),
+            lastStart: operation.timeline.entries(),
+          },
+        })),
+      );
+      const lines = [...leftovers, ...(await unsaid.unwind())];
+      throw new StartFailedError(vm.name, cause, lines, kept);
     }
   };
 }
 
-function withoutError({
-  lastError: _gone,
-  ...rest
-}: VmRecord["runtime"]): VmRecord["runtime"] {
-  return rest;
+/** However a step takes an abort, it was asked for: by somebody who says why, or by the owner who left. */
+function cancelCause(reason: unknown, error: unknown): unknown {
+  if (isBangerError(reason)) return reason;
+  return error instanceof CancelledError
+    ? error
+    : new CancelledError("start", error);
 }
 
-/** A VM that has run, or is kept for its logs, is its owner's and no longer the operation's. */
-function settled({
-  provisional: _done,
-  ...rest
-}: VmRecord["runtime"]): VmRecord["runtime"] {
-  return rest;
+/** A VM that was said to run is stopped and no longer as if never started. */
+function stateBack(now: VmState, before: VmState): VmState {
+  return now === "running" && before === "created" ? "stopped" : before;
 }

@@ -1,15 +1,14 @@
-import type { GuestAgent } from "../contracts/guest.js";
-import type { HandleStore } from "../contracts/handle-store.js";
 import type { VmStore } from "../contracts/vm-store.js";
-import type { VmmDriver, VmmDrivers } from "../contracts/vmm.js";
 import { JoinedError } from "../errors.js";
 import {
   forTeardown,
   runStage,
   type OperationContext,
 } from "../lifecycle/operation.js";
-import type { VmHandles, VmRecord } from "../model/vm.js";
-import type { OperationSettings } from "./settings.js";
+import type { VmRecord } from "../model/vm.js";
+import type { FindVmm } from "./find-vmm.js";
+import type { PowerOffGuest } from "./power-off-guest.js";
+import { withoutFaults } from "./runtime-marks.js";
 import type { TearDownVm } from "./tear-down-vm.js";
 
 export interface StopOptions {
@@ -30,46 +29,21 @@ export type StopVm = (
 
 export function createStopVm(deps: {
   vmStore: VmStore;
-  handleStore: HandleStore;
-  vmmDrivers: VmmDrivers;
-  guestAgent: GuestAgent;
+  findVmm: FindVmm;
+  powerOffGuest: PowerOffGuest;
   tearDownVm: TearDownVm;
-  settings: OperationSettings;
 }): StopVm {
-  const { vmStore, handleStore, vmmDrivers, guestAgent, tearDownVm, settings } =
-    deps;
-
-  const powerOff = async (
-    vm: VmRecord,
-    vmm: VmmDriver,
-    handles: VmHandles,
-    operation: OperationContext,
-  ): Promise<void> => {
-    // A cancelled stop still stops: half a stop helps nobody.
-    const limit = AbortSignal.timeout(settings.stopTimeoutMs);
-    try {
-      await guestAgent.powerOff(vm, limit);
-      await vmm.waitForExit(handles, limit);
-    } catch (error) {
-      operation.logger.warn("Guest could not be asked to power off", { error });
-    }
-    if (limit.aborted)
-      operation.progress(
-        "stop",
-        "warning: the guest did not power off in time",
-      );
-  };
+  const { vmStore, findVmm, powerOffGuest, tearDownVm } = deps;
 
   return async (vm, { force = false }, operation) => {
-    const { driver } = vm.runtime;
-    const vmm = driver === undefined ? undefined : vmmDrivers.get(driver);
-    const handles = await vmm?.find(vm, await handleStore.read(vm));
-    if (vmm && handles && !force) {
+    const handles = force ? undefined : await findVmm(vm);
+    if (handles) {
+      // A cancelled stop still stops: half a stop helps nobody.
       await runStage(
         forTeardown(operation),
         "power-off",
         "the guest writes its disks",
-        () => powerOff(vm, vmm, handles, operation),
+        () => powerOffGuest(vm, handles, operation),
       );
     }
     const leftovers = await tearDownVm(vm, "stop", operation);
@@ -83,8 +57,10 @@ export function createStopVm(deps: {
       }));
       throw new JoinedError(`${vm.name} is not stopped cleanly`, leftovers);
     }
-    return vmStore.update(vm.id, ({ state }) => ({
-      state: state === "created" ? "created" : "stopped",
+    return vmStore.update(vm.id, ({ state, runtime }) => ({
+      // One whose deletion was begun has nothing to start any more.
+      state: state === "created" || runtime.deleting ? state : "stopped",
+      runtime: withoutFaults(runtime),
     }));
   };
 }

@@ -1,6 +1,7 @@
 import type { GuestSsh } from "../contracts/guest.js";
 import type { HandleStore } from "../contracts/handle-store.js";
 import type { Network } from "../contracts/network.js";
+import type { PortForwards } from "../contracts/port-forwards.js";
 import type { VmFiles } from "../contracts/vm-files.js";
 import type { VmStore } from "../contracts/vm-store.js";
 import type { VmmDrivers } from "../contracts/vmm.js";
@@ -8,9 +9,10 @@ import { forTeardown, type OperationContext } from "../lifecycle/operation.js";
 import { UndoStack } from "../lifecycle/undo-stack.js";
 import type { VmRecord } from "../model/vm.js";
 import type { PluginRegistry } from "../plugins/plugin-registry.js";
+import type { FindVmm } from "./find-vmm.js";
 
 /**
- * Removes everything that a start made, from names alone: the VMM process, what the plugins prepared, the network, sockets, handles.
+ * Removes everything that a start made, from names alone: the published ports, the VMM process, what the plugins prepared, the network, sockets, handles.
  * Idempotent, fine with nothing there, runs to the end. The caller holds the VM's lock and sets the state.
  * @returns what could not be removed, a line each
  */
@@ -25,19 +27,14 @@ export function createTearDownVm(deps: {
   handleStore: HandleStore;
   vmmDrivers: VmmDrivers;
   network: Network;
+  portForwards: PortForwards;
   vmFiles: VmFiles;
   guestSsh: GuestSsh;
   pluginRegistry: PluginRegistry;
+  findVmm: FindVmm;
 }): TearDownVm {
-  const {
-    vmStore,
-    handleStore,
-    vmmDrivers,
-    network,
-    vmFiles,
-    guestSsh,
-    pluginRegistry,
-  } = deps;
+  const { vmStore, handleStore, vmmDrivers, network, portForwards } = deps;
+  const { vmFiles, guestSsh, pluginRegistry, findVmm } = deps;
 
   const cleanPlugins = async (
     vm: VmRecord,
@@ -65,7 +62,7 @@ export function createTearDownVm(deps: {
     const operation = forTeardown(caller);
     const leftovers: string[] = [];
     // The stack runs newest first, so the list reads from the last step to the first.
-    const steps = new UndoStack(operation.logger);
+    const steps = new UndoStack(operation);
     steps.push("handles", () => handleStore.clear(vm));
     steps.push("sockets", () => vmFiles.removeRun(vm));
     steps.push("network", () => network.remove(vm));
@@ -75,13 +72,13 @@ export function createTearDownVm(deps: {
     steps.push("VMM", async () => {
       const { driver } = vm.runtime;
       if (driver === undefined) return;
-      const vmm = vmmDrivers.get(driver);
-      const saved = await handleStore.read(vm);
-      await vmm.kill(vm, (await vmm.find(vm, saved)) ?? saved);
+      const handles = (await findVmm(vm)) ?? (await handleStore.read(vm));
+      await vmmDrivers.get(driver).kill(vm, handles);
     });
     steps.push("SSH connection", () => guestSsh.disconnect(vm));
+    steps.push("published ports", () => portForwards.closeAll(vm));
     leftovers.push(...(await steps.unwind()));
-    if (leftovers.length === 0) {
+    if (leftovers.length === 0 && operation.abandoned?.aborted !== true) {
       await vmStore.update(
         vm.id,
         ({ runtime: { prepared: _removed, ...rest } }) => ({ runtime: rest }),

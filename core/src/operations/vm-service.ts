@@ -1,52 +1,58 @@
-import type { HandleStore } from "../contracts/handle-store.js";
 import type { VmStore } from "../contracts/vm-store.js";
-import type { VmmDrivers } from "../contracts/vmm.js";
-import { describeError } from "../errors.js";
-import { KeyedLock } from "../lifecycle/keyed-lock.js";
-import { forTeardown, type OperationContext } from "../lifecycle/operation.js";
-import { resolveVm, VmNotFoundError } from "../model/vm-reference.js";
-import type { VmHandles, VmId, VmRecord } from "../model/vm.js";
-import type { CreateVm } from "./create-vm.js";
+import { VmGoneError } from "../contracts/vm-store.js";
+import type { VmmSignal } from "../contracts/vmm.js";
+import { isBangerError } from "../errors.js";
+import type { OperationContext } from "../lifecycle/operation.js";
+import type { ReconcileReport } from "../model/reconcile-report.js";
+import { resolveVm } from "../model/vm-reference.js";
+import type { VmId, VmRecord } from "../model/vm.js";
+import { newVmId, type CreateVm } from "./create-vm.js";
 import type { DeleteVm } from "./delete-vm.js";
+import { findAlive, type FindVmm } from "./find-vmm.js";
+import type { GuestWatch } from "./guest-watch.js";
+import type { KillVm } from "./kill-vm.js";
+import type { LaunchVm } from "./launch-vm.js";
 import { VmStateError } from "./operation-errors.js";
-import type { ReconcileVm } from "./reconcile.js";
+import type { PruneVms } from "./prune-vms.js";
+import type { ReconcileAll } from "./reconcile-all.js";
 import type { ReconfigureVm, SpecChange } from "./reconfigure-vm.js";
 import type { VmRequest } from "./resolve-spec.js";
-import type { StartVm } from "./start-vm.js";
+import type { RestartVm } from "./restart-vm.js";
+import type { StartsUnderWay } from "./starts-under-way.js";
 import type { StopOptions, StopVm } from "./stop-vm.js";
+import type { TouchVm } from "./touch-vm.js";
+import type { VmLocks } from "./vm-locks.js";
 
 export interface VmServiceDeps {
   readonly vmStore: VmStore;
-  readonly handleStore: HandleStore;
-  readonly vmmDrivers: VmmDrivers;
+  readonly vmLocks: VmLocks;
+  readonly startsUnderWay: StartsUnderWay;
+  readonly guestWatch: GuestWatch;
+  readonly findVmm: FindVmm;
   readonly createVm: CreateVm;
-  readonly startVm: StartVm;
+  readonly launchVm: LaunchVm;
+  readonly restartVm: RestartVm;
   readonly stopVm: StopVm;
+  readonly killVm: KillVm;
   readonly deleteVm: DeleteVm;
+  readonly pruneVms: PruneVms;
+  readonly touchVm: TouchVm;
   readonly reconfigureVm: ReconfigureVm;
-  readonly reconcileVm: ReconcileVm;
+  readonly reconcileAll: ReconcileAll;
 }
 
 /** The operations on VMs as callers have them: by reference, one at a time for each VM, on the record as it is under the lock. */
 export class VmService {
   readonly #deps: VmServiceDeps;
-  readonly #locks = new KeyedLock();
-  readonly #watches = new Map<VmId, AbortController>();
 
   constructor(deps: VmServiceDeps) {
-    const { vmStore, handleStore, vmmDrivers, createVm, startVm, stopVm } =
-      deps;
-    const { deleteVm, reconfigureVm, reconcileVm } = deps;
+    const { vmStore, vmLocks, startsUnderWay, guestWatch, findVmm } = deps;
+    const { createVm, launchVm, restartVm, stopVm, killVm, deleteVm } = deps;
+    const { pruneVms, touchVm, reconfigureVm, reconcileAll } = deps;
     this.#deps = {
-      vmStore,
-      handleStore,
-      vmmDrivers,
-      createVm,
-      startVm,
-      stopVm,
-      deleteVm,
-      reconfigureVm,
-      reconcileVm,
+      ...{ vmStore, vmLocks, startsUnderWay, guestWatch, findVmm },
+      ...{ createVm, launchVm, restartVm, stopVm, killVm, deleteVm },
+      ...{ pruneVms, touchVm, reconfigureVm, reconcileAll },
     };
   }
 
@@ -72,165 +78,148 @@ export class VmService {
   }
 
   create(request: VmRequest, operation: OperationContext): Promise<VmRecord> {
-    return this.#deps.createVm(request, operation, "kept");
+    const { createVm } = this.#deps;
+    return createVm(request, operation, { id: newVmId(), provisional: false });
   }
 
   /** Creates and starts. A VM whose first start fails before its VMM ran, or is cancelled, leaves nothing. */
-  async launch(
-    request: VmRequest,
-    operation: OperationContext,
-  ): Promise<VmRecord> {
-    const vm = await this.#deps.createVm(request, operation, "provisional");
-    try {
-      return await this.start(vm.id, operation);
-    } catch (error) {
-      await this.#discard(vm.id, operation);
-      throw error;
-    }
+  launch(request: VmRequest, operation: OperationContext): Promise<VmRecord> {
+    const { startsUnderWay, launchVm } = this.#deps;
+    const id = newVmId();
+    return startsUnderWay.run(id, operation, (start) =>
+      launchVm(id, request, start),
+    );
   }
 
   /** Starting a running VM is fine. */
   start(reference: string, operation: OperationContext): Promise<VmRecord> {
-    return this.#locked(reference, operation, async (vm) => {
-      const alive = await this.#find(vm);
-      if (vm.state === "running" && alive) return vm;
-      // What runs in another state was given up on: a second VMM would share its disk.
-      const ready =
-        vm.state === "running" || alive
-          ? await this.#deps.stopVm(vm, { force: true }, operation)
-          : vm;
-      const started = await this.#deps.startVm(ready, operation);
-      await this.#watch(started, operation);
-      return started;
+    return this.#starting(reference, operation, async (vm, start) => {
+      const { findVmm, restartVm } = this.#deps;
+      return (await findAlive(findVmm, vm)) ? vm : restartVm(vm, start);
     });
   }
 
+  /** Stops and starts under one lock; a VM that does not run is started. */
+  restart(reference: string, operation: OperationContext): Promise<VmRecord> {
+    return this.#starting(reference, operation, this.#deps.restartVm);
+  }
+
+  /**
+   * Ends a start that is under way, too.
+   * @throws VmGoneError when that start was the VM's first, which leaves nothing
+   */
   stop(
     reference: string,
     options: StopOptions,
     operation: OperationContext,
   ): Promise<VmRecord> {
-    return this.#locked(reference, operation, (vm) => {
-      this.#unwatch(vm.id);
-      return this.#deps.stopVm(vm, options, operation);
+    return this.#ending(reference, operation, {
+      by: "stop",
+      work: (vm) => this.#deps.stopVm(vm, options, operation),
+      gone: ({ name }) => {
+        const why = "its first start was cancelled, which leaves nothing";
+        throw new VmGoneError(name, why);
+      },
     });
   }
 
-  async delete(
+  /** Ends a start that is under way, too; one that leaves nothing then is as good as killed. */
+  kill(
     reference: string,
+    signal: VmmSignal,
     operation: OperationContext,
   ): Promise<VmRecord> {
-    return this.#locked(reference, operation, async (vm) => {
-      this.#unwatch(vm.id);
-      await this.#deps.deleteVm(vm, operation);
-      return vm;
+    return this.#ending(reference, operation, {
+      by: "kill",
+      work: (vm) => this.#deps.killVm(vm, signal, operation),
+      gone: (known) => known,
     });
   }
 
-  reconfigure(
+  /** Ends a start that is under way, too. @returns the record as it was */
+  delete(reference: string, operation: OperationContext): Promise<VmRecord> {
+    return this.#ending(reference, operation, {
+      by: "delete",
+      work: async (vm) => {
+        await this.#deps.deleteVm(vm, operation);
+        return vm;
+      },
+      gone: (known) => known,
+    });
+  }
+
+  /** Deletes those of the given VMs that nobody uses. @see PruneVms */
+  prune(
+    ids: readonly VmId[],
+    operation: OperationContext,
+  ): Promise<readonly VmRecord[]> {
+    return this.#deps.pruneVms(ids, operation);
+  }
+
+  /** Notes that the VM is used now. Does not wait for operations on it. */
+  async touch(reference: string): Promise<VmRecord> {
+    return this.#deps.touchVm(await this.get(reference));
+  }
+
+  async reconfigure(
     reference: string,
     change: SpecChange,
     operation: OperationContext,
   ): Promise<VmRecord> {
-    return this.#locked(reference, operation, (vm) =>
-      this.#deps.reconfigureVm(vm, change, operation),
+    const { vmLocks, reconfigureVm } = this.#deps;
+    return vmLocks.run(await this.get(reference), operation.signal, (vm) =>
+      reconfigureVm(vm, change, operation),
     );
   }
 
-  /** Once, when the daemon begins. Never rejects: what goes wrong with one VM is logged and touches no other. */
-  async reconcile(operation: OperationContext): Promise<void> {
-    await Promise.all(
-      (await this.list()).map((vm) =>
-        this.#locked(vm.id, operation, async (current) => {
-          const handles = await this.#deps.reconcileVm(current, operation);
-          if (handles) this.#watchProcess(current, handles, operation);
-        }).catch((error: unknown) => {
-          operation.logger.error("VM could not be reconciled", {
-            vmId: vm.id,
-            error,
-          });
-        }),
-      ),
-    );
+  /** Once, when the daemon begins. Never rejects: what goes wrong with one VM is in the report and touches no other. */
+  reconcile(operation: OperationContext): Promise<ReconcileReport> {
+    return this.#deps.reconcileAll(operation);
   }
 
-  /** Stops watching; the VMs run on. */
-  close(): void {
-    for (const id of [...this.#watches.keys()]) this.#unwatch(id);
+  /** Stops watching and waits for cleanups that are under way; the VMs run on. */
+  close(): Promise<void> {
+    return this.#deps.guestWatch.close();
   }
 
-  async #discard(id: VmId, operation: OperationContext): Promise<void> {
-    const teardown = forTeardown(operation);
-    await this.#locked(id, teardown, async (vm) => {
-      if (vm.runtime.provisional) await this.#deps.deleteVm(vm, teardown);
-    }).catch((error: unknown) => {
-      operation.logger.error("VM of a failed start could not be removed", {
-        vmId: id,
-        error,
-      });
-    });
-  }
-
-  async #locked<T>(
+  async #starting(
     reference: string,
     operation: OperationContext,
-    work: (vm: VmRecord) => Promise<T>,
-  ): Promise<T> {
-    const { id, name } = await this.get(reference);
-    return this.#locks.run(id, operation.signal, async () => {
-      const vm = await this.#deps.vmStore.find(id);
-      if (!vm) throw new VmNotFoundError(name, []);
-      return work(vm);
-    });
+    work: (vm: VmRecord, start: OperationContext) => Promise<VmRecord>,
+  ): Promise<VmRecord> {
+    const { vmLocks, startsUnderWay } = this.#deps;
+    const known = await this.get(reference);
+    return startsUnderWay.run(known.id, operation, (start) =>
+      vmLocks.run(known, start.signal, (vm) => work(vm, start)),
+    );
   }
 
-  async #find(vm: VmRecord): Promise<VmHandles | undefined> {
-    const { driver } = vm.runtime;
-    if (driver === undefined) return undefined;
-    return this.#deps.vmmDrivers
-      .get(driver)
-      .find(vm, await this.#deps.handleStore.read(vm));
-  }
-
-  async #watch(vm: VmRecord, operation: OperationContext): Promise<void> {
-    const handles = await this.#deps.handleStore.read(vm);
-    if (handles) this.#watchProcess(vm, handles, operation);
-  }
-
-  /** A guest may power itself off and a VMM may die: then the record follows, and everything is cleaned up. */
-  #watchProcess(
-    vm: VmRecord,
-    handles: VmHandles,
+  /** Who ends a VM does not want it to come up: a start is cancelled and cleans up, and then comes the work, under the lock as ever. */
+  async #ending(
+    reference: string,
     operation: OperationContext,
-  ): void {
-    const { driver } = vm.runtime;
-    if (driver === undefined) return;
-    this.#unwatch(vm.id);
-    const watch = new AbortController();
-    this.#watches.set(vm.id, watch);
-    const background = forTeardown(operation);
-    void this.#deps.vmmDrivers
-      .get(driver)
-      .waitForExit(handles, watch.signal)
-      .then(async () => {
-        if (watch.signal.aborted) return;
-        background.logger.info("Guest ended by itself", { vmId: vm.id });
-        await this.#locked(vm.id, background, async (current) => {
-          if (current.state !== "running" || (await this.#find(current)))
-            return;
-          await this.#deps.stopVm(current, { force: true }, background);
-        });
-      })
-      .catch((error: unknown) => {
-        background.logger.error("Cleaning up after a guest failed", {
-          vmId: vm.id,
-          reason: describeError(error),
-        });
+    { by, work, gone }: Ending,
+  ): Promise<VmRecord> {
+    const { vmLocks, startsUnderWay, guestWatch } = this.#deps;
+    const known = await this.get(reference);
+    const cancelled = await startsUnderWay.cancel(known, by, operation);
+    try {
+      return await vmLocks.run(known, operation.signal, (vm) => {
+        guestWatch.forget(vm.id);
+        return work(vm);
       });
+    } catch (error) {
+      const isGone = isBangerError(error) && error.code === "ERR_VM_NOT_FOUND";
+      if (cancelled && isGone) return gone(known);
+      throw error;
+    }
   }
+}
 
-  #unwatch(id: VmId): void {
-    this.#watches.get(id)?.abort();
-    this.#watches.delete(id);
-  }
+interface Ending {
+  /** what cancels a start */
+  readonly by: string;
+  readonly work: (vm: VmRecord) => Promise<VmRecord>;
+  /** what comes of a VM that the cancelled start took with it, from its last known record */
+  readonly gone: (known: VmRecord) => VmRecord;
 }

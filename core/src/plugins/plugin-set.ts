@@ -199,6 +199,33 @@ export class PluginSet {
     }
   }
 
+  /**
+   * Leads every tap from `after` back to `before`, whichever it had agreed to when the daemon died. All run.
+   * @returns what failed
+   */
+  async revertChange(
+    after: VmRecord,
+    before: VmRecord,
+    live: boolean,
+    caller: Caller,
+  ): Promise<readonly PluginFaultError[]> {
+    const faults: PluginFaultError[] = [];
+    const call = this.#call(
+      caller,
+      { faults },
+      (base, plugin) =>
+        ({
+          ...base,
+          live,
+          progress: caller.progress,
+          teardown: this.#teardown(before, plugin),
+        }) as HookContext,
+      before,
+    );
+    await this.#hooks.configChange.promise(after, before, call);
+    return faults;
+  }
+
   /** Sections in plugin order, also of plugins that reported nothing. */
   async doctor(caller: Caller): Promise<readonly CheckSection[]> {
     const checks = new Map<string, Check[]>(this.ids.map((id) => [id, []]));

@@ -1,10 +1,15 @@
-import { asValue, createRoot, type RootCradle } from "../container.js";
+import {
+  asFunction,
+  asValue,
+  createRoot,
+  type RootCradle,
+} from "../container.js";
 import type { OperationSettings } from "../operations/settings.js";
-import { definePlugin, type Plugin } from "../plugins/define-plugin.js";
+import type { Plugin, PluginServices } from "../plugins/define-plugin.js";
 import { parsePluginManifest } from "../plugins/manifest.js";
 import { PluginRegistry } from "../plugins/plugin-registry.js";
 import type { FakeHost } from "./fake-host.js";
-import { fakeThings, type FakeHostState } from "./fake-host-state.js";
+import { interceptContracts } from "./intercept-contracts.js";
 import { memoryLogger, type MemoryLogger } from "./memory-logger.js";
 
 export interface FakeDaemonOptions {
@@ -27,6 +32,7 @@ export function fakeDaemon(
     accel: "auto",
     readyTimeoutMs: 1_000,
     stopTimeoutMs: 20,
+    reconcileTimeoutMs: 1_000,
     ...options.settings,
   };
   const root = createRoot();
@@ -35,28 +41,34 @@ export function fakeDaemon(
     guestAgent: asValue(host.guestAgent),
     guestBoot: asValue(host.guestBoot),
     guestKeys: asValue(host.guestKeys),
+    guestPorts: asValue(host.guestPorts),
     guestSsh: asValue(host.guestSsh),
     handleStore: asValue(host.handleStore),
     hostFacts: asValue(host.hostFacts),
     imageStore: asValue(host.imageStore),
     network: asValue(host.network),
+    portForwards: asValue(host.portForwards),
     rootDisks: asValue(host.rootDisks),
     vmFiles: asValue(host.vmFiles),
     vmStore: asValue(host.vmStore),
     vmmDrivers: asValue(host.vmmDrivers),
     logger: asValue(logger),
     settings: asValue(settings),
-    pluginRegistry: asValue(fakeRegistry(host, plugins, logger)),
+    pluginRegistry: asFunction((cradle: RegistryDeps) =>
+      fakeRegistry(cradle, plugins),
+    ).singleton(),
   });
+  interceptContracts(root, host.calls.ofDaemon());
   return root.cradle;
 }
 
+type RegistryDeps = PluginServices & Pick<RootCradle, "vmStore">;
+
 function fakeRegistry(
-  host: FakeHost,
+  cradle: RegistryDeps,
   plugins: readonly Plugin[],
-  logger: MemoryLogger,
 ): PluginRegistry {
-  const { commands, network, hostFacts, guestKeys, vmStore } = host;
+  const { commands, network, hostFacts, guestKeys, logger, vmStore } = cradle;
   return new PluginRegistry({
     installed: plugins.map(({ id }) => {
       const banger = { kind: "plugin", id, apiVersion: 1 };
@@ -75,42 +87,5 @@ function fakeRegistry(
     readConfig: (_installed, plugin) => plugin.config.parse({}),
     services: { commands, network, hostFacts, guestKeys, logger },
     vmStore,
-  });
-}
-
-/** A plugin that makes one thing for every VM, by the rules: saved before made, removed from what was saved. */
-export function fakePlugin(
-  host: FakeHostState,
-  id = "fake",
-  options: { readonly opensEgress?: boolean } = {},
-): Plugin {
-  return definePlugin({
-    id,
-    apply(hooks) {
-      const { calls, things } = host;
-      hooks.preflight.tapPromise(id, ({ signal }) =>
-        calls.call(`${id} preflight`, async () => undefined, undefined, signal),
-      );
-      if (options.opensEgress === true)
-        hooks.machineConfig.tap(id, (machine) => ({
-          ...machine,
-          egress: { ...machine.egress, net0: "open" },
-        }));
-      hooks.prepareHost.tapPromise(id, async ({ vm, signal, teardown }) => {
-        const thing = fakeThings.ofPlugin(id, vm.id);
-        await teardown.save(thing);
-        const make = async (): Promise<void> => void things.add(thing);
-        await calls.call(`${id} prepareHost`, make, undefined, signal);
-      });
-      hooks.postStart.tapPromise(id, ({ signal }) =>
-        calls.call(`${id} postStart`, async () => undefined, undefined, signal),
-      );
-      hooks.cleanup.tapPromise(id, async ({ teardown }) => {
-        const thing = await teardown.load();
-        await calls.call(`${id} cleanup`, async () => {
-          if (typeof thing === "string") things.delete(thing);
-        });
-      });
-    },
   });
 }

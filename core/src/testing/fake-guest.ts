@@ -1,4 +1,4 @@
-import { PassThrough } from "node:stream";
+import { PassThrough, type Duplex } from "node:stream";
 import {
   GuestNotReadyError,
   type GuestAgent,
@@ -6,7 +6,9 @@ import {
   type GuestSsh,
 } from "../contracts/guest.js";
 import { CancelledError } from "../errors.js";
+import type { GuestFacts } from "../model/stats.js";
 import type { VmRecord } from "../model/vm.js";
+import { anyAborted } from "./any-aborted.js";
 import { fakeThings, type FakeHostState } from "./fake-host-state.js";
 import type { FakeVmm } from "./fake-vmm.js";
 
@@ -20,38 +22,45 @@ export type GuestBehaviour =
 /** A {@link GuestAgent} in guests that behave as the test says. */
 export class FakeGuestAgent implements GuestAgent {
   behaviour: GuestBehaviour = "answers";
-  readonly #host: FakeHostState;
+  /** what every guest says of itself */
+  guestFacts: GuestFacts = {
+    memoryTotalBytes: 256 * 2 ** 20,
+    memoryAvailableBytes: 128 * 2 ** 20,
+    loadAverage: [0.5, 0.25, 0],
+  };
   readonly #vmm: FakeVmm;
 
-  constructor(host: FakeHostState, vmm: FakeVmm) {
-    this.#host = host;
+  constructor(vmm: FakeVmm) {
     this.#vmm = vmm;
   }
 
-  waitReady(vm: VmRecord, limitMs: number, signal: AbortSignal): Promise<void> {
-    const work = async (): Promise<void> => {
-      if (this.behaviour === "silent")
-        throw new GuestNotReadyError(
-          vm.name,
-          `said nothing for ${String(limitMs)} ms`,
-          [],
-        );
-      if (this.behaviour === "dies") this.#vmm.end(vm.id);
-      if (this.behaviour === "dies" || this.behaviour === "hangs")
-        await aborted(signal);
-    };
-    return this.#host.calls.call("wait for the guest", work, undefined, signal);
+  async waitReady(
+    vm: VmRecord,
+    limitMs: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (this.behaviour === "silent")
+      throw new GuestNotReadyError(
+        vm.name,
+        `said nothing for ${String(limitMs)} ms`,
+        [],
+      );
+    if (this.behaviour === "dies") this.#vmm.end(vm.id);
+    if (this.behaviour === "answers" || this.behaviour === "stubborn") return;
+    await anyAborted(signal);
+    throw new CancelledError("the wait");
   }
 
-  powerOff(vm: VmRecord, signal: AbortSignal): Promise<void> {
-    const work = async (): Promise<void> => {
-      if (this.behaviour !== "stubborn") this.#vmm.end(vm.id);
-    };
-    return this.#host.calls.call("power off", work, undefined, signal);
+  async powerOff(vm: VmRecord): Promise<void> {
+    if (this.behaviour !== "stubborn") this.#vmm.end(vm.id);
   }
 
-  ping(_vm: VmRecord, signal: AbortSignal): Promise<number> {
-    return this.#host.calls.call("ping", async () => 1, undefined, signal);
+  async ping(): Promise<number> {
+    return 1;
+  }
+
+  async facts(): Promise<GuestFacts> {
+    return { ...this.guestFacts };
   }
 }
 
@@ -63,26 +72,23 @@ export class FakeGuestSsh implements GuestSsh {
     this.#host = host;
   }
 
-  async exec(
-    vm: VmRecord,
-    _command: unknown,
-    signal: AbortSignal,
-  ): Promise<GuestProcess> {
-    await this.connect(vm, signal);
+  async exec(vm: VmRecord): Promise<GuestProcess> {
+    await this.connect(vm);
     return endedProcess();
   }
 
-  connect(vm: VmRecord, signal: AbortSignal): Promise<void> {
-    const work = async (): Promise<void> => {
-      this.#host.things.add(fakeThings.connection(vm.id));
-    };
-    return this.#host.calls.call("connect", work, undefined, signal);
+  async connect(vm: VmRecord): Promise<void> {
+    this.#host.things.add(fakeThings.connection(vm.id));
   }
 
-  disconnect(vm: VmRecord): Promise<void> {
-    return this.#host.calls.call("disconnect", async () => {
-      this.#host.things.delete(fakeThings.connection(vm.id));
-    });
+  /** A peer that sends back what it gets. */
+  async openPort(vm: VmRecord): Promise<Duplex> {
+    await this.connect(vm);
+    return new PassThrough();
+  }
+
+  async disconnect(vm: VmRecord): Promise<void> {
+    this.#host.things.delete(fakeThings.connection(vm.id));
   }
 }
 
@@ -96,12 +102,4 @@ export function endedProcess(): GuestProcess {
     resize: () => undefined,
     terminate: () => Promise.resolve(),
   };
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const end = (): void => reject(new CancelledError("the wait"));
-    if (signal.aborted) end();
-    signal.addEventListener("abort", end, { once: true });
-  });
 }

@@ -1,3 +1,4 @@
+import type { PortForward } from "../model/port.js";
 import type { VmId } from "../model/vm.js";
 import { HostCalls } from "./host-calls.js";
 
@@ -22,8 +23,12 @@ export const fakeThings = {
   rootDisk: (id: VmId): string => `vms/${id}/root.qcow2`,
   handles: (id: VmId): string => `vms/${id}/handles.json`,
   bootFile: (id: VmId): string => `run/${id}/initrd`,
+  vmmSocket: (id: VmId): string => `run/${id}/vmm.sock`,
   process: (id: VmId): string => `process ${id}`,
   network: (id: VmId): string => `network ${id}`,
   connection: (id: VmId): string => `connection ${id}`,
+  forward: (id: VmId, { address, port, guestPort }: PortForward): string =>
+    `forward ${address}:${String(port)} ${id} ${String(guestPort)}`,
+  egress: (plugin: string, id: VmId): string => `${plugin} egress ${id}`,
   ofPlugin: (plugin: string, id: VmId): string => `${plugin} ${id}`,
 };

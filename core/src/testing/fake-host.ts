@@ -5,6 +5,7 @@ import { FakeGuestAgent, FakeGuestSsh } from "./fake-guest.js";
 import { FakeHostState, fakeThings } from "./fake-host-state.js";
 import { FakeImageStore } from "./fake-image-store.js";
 import { FakeNetwork } from "./fake-network.js";
+import { FakeGuestPorts, FakePortForwards } from "./fake-ports.js";
 import {
   fakeGuestBoot,
   FakeHandleStore,
@@ -16,21 +17,23 @@ import { fakeVmmDrivers, FakeVmm } from "./fake-vmm.js";
 import { fakeGuestKeys, fakeHostFacts } from "./fixtures.js";
 
 /**
- * A whole host in memory: every contract is a fake, every call of one is counted and may be told to fail, and what the calls made
- * can be listed. It outlives its daemons.
+ * A whole host in memory: every contract is a fake, and what their calls made can be listed. It outlives its daemons, whose calls are
+ * counted and may be told to fail; what a test asks of a fake itself is not.
  */
 export class FakeHost extends FakeHostState implements HostCradle {
-  readonly commands = new FakeCommandRunner(this.calls);
+  readonly commands = new FakeCommandRunner();
   readonly vmm = new FakeVmm(this);
-  readonly vmmDrivers = fakeVmmDrivers(this.vmm, this);
-  readonly guestAgent = new FakeGuestAgent(this, this.vmm);
+  readonly vmmDrivers = fakeVmmDrivers(this.vmm);
+  readonly guestAgent = new FakeGuestAgent(this.vmm);
   readonly guestSsh = new FakeGuestSsh(this);
   readonly guestBoot = fakeGuestBoot(this);
-  readonly guestKeys = fakeGuestKeys(this.calls);
+  readonly guestPorts = new FakeGuestPorts();
+  readonly guestKeys = fakeGuestKeys();
   readonly handleStore = new FakeHandleStore(this);
   readonly hostFacts = fakeHostFacts();
-  readonly imageStore = new FakeImageStore(this.calls);
-  readonly network = new FakeNetwork({ calls: this.calls });
+  readonly imageStore = new FakeImageStore();
+  readonly network = new FakeNetwork();
+  readonly portForwards = new FakePortForwards(this);
   readonly rootDisks = fakeRootDisks(this);
   readonly vmFiles = new FakeVmFiles(this);
   readonly vmStore: FakeVmStore;
@@ -38,7 +41,11 @@ export class FakeHost extends FakeHostState implements HostCradle {
   /** @param vms records that are there already */
   constructor(vms: readonly VmRecord[] = []) {
     super();
-    this.vmStore = new FakeVmStore(vms, this.calls);
+    this.vmStore = new FakeVmStore(vms);
+    this.calls.onKill = () => {
+      for (const thing of this.things)
+        if (/^(connection|forward) /.test(thing)) this.things.delete(thing);
+    };
   }
 
   /** What exists, sorted; nothing when no VM has left a trace. */
@@ -47,9 +54,8 @@ export class FakeHost extends FakeHostState implements HostCradle {
     return [...this.things, ...networks].sort();
   }
 
-  /** What the kernel takes from a daemon that dies: its connections. */
-  loseDaemon(): void {
-    for (const thing of this.things)
-      if (thing.startsWith("connection ")) this.things.delete(thing);
+  /** Ends every daemon as SIGKILL does: none calls the host again, and the kernel takes its connections and listening sockets. */
+  killDaemons(): void {
+    this.calls.killDaemons();
   }
 }

@@ -2,21 +2,14 @@ import {
   ImageNotFoundError,
   type ImageStore,
 } from "../contracts/image-store.js";
-import type { OperationContext } from "../lifecycle/operation.js";
 import type { Image } from "../model/image.js";
 import { fakeImage } from "./fixtures.js";
-import { HostCalls } from "./host-calls.js";
 
 /** An {@link ImageStore} with the images it is given; it knows no recipes. */
 export class FakeImageStore implements ImageStore {
   readonly #images: Image[];
-  readonly #calls: HostCalls;
 
-  constructor(
-    calls: HostCalls = new HostCalls(),
-    images: readonly Image[] = [fakeImage()],
-  ) {
-    this.#calls = calls;
+  constructor(images: readonly Image[] = [fakeImage()]) {
     this.#images = [...images];
   }
 
@@ -30,14 +23,12 @@ export class FakeImageStore implements ImageStore {
     );
   }
 
-  ensure(name: string, operation: OperationContext): Promise<Image> {
-    const work = (): Promise<Image> => this.#get(name);
-    const { signal } = operation;
-    return this.#calls.call("ensure the image", work, undefined, signal);
+  async ensure(name: string): Promise<Image> {
+    return this.#get(name);
   }
 
-  build(name: string, operation: OperationContext): Promise<Image> {
-    return this.ensure(name, operation);
+  async build(name: string): Promise<Image> {
+    return this.#get(name);
   }
 
   async remove(reference: string): Promise<Image> {

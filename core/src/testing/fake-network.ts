@@ -6,26 +6,33 @@ import {
 import type { GuestNetwork } from "../model/guest-config.js";
 import type { Nic } from "../model/machine-config.js";
 import type { VmId, VmRecord } from "../model/vm.js";
-import { HostCalls } from "./host-calls.js";
 
 /** A {@link Network} that notes for which VMs it is prepared. */
 export class FakeNetwork implements Network {
   mode: string;
   liveEgress: boolean;
+  direct: boolean;
   readonly prepared = new Set<VmId>();
-  readonly #calls: HostCalls;
 
   constructor(
-    options: { mode?: string; liveEgress?: boolean; calls?: HostCalls } = {},
+    options: {
+      mode?: string;
+      liveEgress?: boolean;
+      direct?: boolean;
+    } = {},
   ) {
     this.mode = options.mode ?? "user";
     this.liveEgress = options.liveEgress ?? false;
-    this.#calls = options.calls ?? new HostCalls();
+    this.direct = options.direct ?? false;
   }
 
   addresses(lease: number): NetworkAddresses {
     const guestIp = `127.77.${String(lease >> 8)}.${String(lease & 255)}`;
     return { guestIp, ssh: { host: guestIp, port: 22 } };
+  }
+
+  publishAddress(vm: VmRecord): string {
+    return vm.runtime.guestIp;
   }
 
   guestNetwork(_vm: VmRecord): GuestNetwork {
@@ -46,14 +53,11 @@ export class FakeNetwork implements Network {
     };
   }
 
-  prepare(vm: VmRecord, signal: AbortSignal): Promise<void> {
-    const work = async (): Promise<void> => void this.prepared.add(vm.id);
-    return this.#calls.call("prepare the network", work, undefined, signal);
+  async prepare(vm: VmRecord): Promise<void> {
+    this.prepared.add(vm.id);
   }
 
-  remove(vm: VmRecord): Promise<void> {
-    return this.#calls.call("remove the network", async () => {
-      this.prepared.delete(vm.id);
-    });
+  async remove(vm: VmRecord): Promise<void> {
+    this.prepared.delete(vm.id);
   }
 }

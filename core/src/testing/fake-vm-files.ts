@@ -1,5 +1,5 @@
 import type { GuestBoot } from "../contracts/guest-boot.js";
-import type { HandleStore } from "../contracts/handle-store.js";
+import type { HandleStore, SavedHandles } from "../contracts/handle-store.js";
 import type { RootDisks } from "../contracts/root-disks.js";
 import type { VmFiles } from "../contracts/vm-files.js";
 import type { VmHandles, VmId, VmRecord } from "../model/vm.js";
@@ -22,28 +22,31 @@ export class FakeVmFiles implements VmFiles {
     };
   }
 
-  ensure(vm: VmRecord): Promise<void> {
-    return this.#host.calls.call("make the directories", async () => {
-      this.#host.things.add(fakeThings.directory(vm.id));
-      this.#host.things.add(fakeThings.runDirectory(vm.id));
-    });
+  async ensure(vm: VmRecord): Promise<void> {
+    this.#host.things.add(fakeThings.directory(vm.id));
+    this.#host.things.add(fakeThings.runDirectory(vm.id));
   }
 
-  removeRun(vm: VmRecord): Promise<void> {
-    return this.#host.calls.call("remove the sockets", async () => {
-      this.#host.removeBelow(fakeThings.runDirectory(vm.id));
-    });
+  async removeRun(vm: VmRecord): Promise<void> {
+    this.#host.removeBelow(fakeThings.runDirectory(vm.id));
   }
 
-  removeAll(vm: VmRecord): Promise<void> {
-    return this.#host.calls.call("remove the directories", async () => {
-      this.#host.removeBelow(fakeThings.runDirectory(vm.id));
-      this.#host.removeBelow(fakeThings.directory(vm.id));
-    });
+  async removeAll(vm: VmRecord): Promise<void> {
+    await this.removeRun(vm);
+    this.#host.removeBelow(fakeThings.directory(vm.id));
   }
 
   async consoleTail(_vm: VmRecord, lines: number): Promise<readonly string[]> {
     return this.console.slice(-lines);
+  }
+
+  /** 4 KiB for everything that is there */
+  async usedBytes(vm: VmRecord): Promise<number> {
+    const directory = fakeThings.directory(vm.id);
+    const own = [...this.#host.things].filter(
+      (thing) => thing === directory || thing.startsWith(`${directory}/`),
+    );
+    return own.length * 4096;
   }
 
   async freeBytes(): Promise<number> {
@@ -51,33 +54,43 @@ export class FakeVmFiles implements VmFiles {
   }
 }
 
-/** A {@link HandleStore} whose file is a name; `forget` loses it, as a crash before its writing does. */
+/** A {@link HandleStore} whose file is a name; `forget` loses it, as a crash before its writing does; `corrupt` makes it unusable. */
 export class FakeHandleStore implements HandleStore {
   readonly #host: FakeHostState;
   readonly #handles = new Map<VmId, VmHandles>();
+  readonly #corrupt = new Set<VmId>();
 
   constructor(host: FakeHostState) {
     this.#host = host;
+  }
+
+  async load(vm: VmRecord): Promise<SavedHandles> {
+    if (this.#corrupt.has(vm.id)) return { problem: "it is no JSON" };
+    const handles = this.#handles.get(vm.id);
+    return handles ? { handles } : {};
   }
 
   async read(vm: VmRecord): Promise<VmHandles | undefined> {
     return this.#handles.get(vm.id);
   }
 
-  write(vm: VmRecord, handles: VmHandles): Promise<void> {
-    return this.#host.calls.call("write the handles", async () => {
-      this.#handles.set(vm.id, handles);
-      this.#host.things.add(fakeThings.handles(vm.id));
-    });
+  async write(vm: VmRecord, handles: VmHandles): Promise<void> {
+    this.#corrupt.delete(vm.id);
+    this.#handles.set(vm.id, handles);
+    this.#host.things.add(fakeThings.handles(vm.id));
   }
 
-  clear(vm: VmRecord): Promise<void> {
-    return this.#host.calls.call("clear the handles", async () =>
-      this.forget(vm.id),
-    );
+  async clear(vm: VmRecord): Promise<void> {
+    this.forget(vm.id);
+  }
+
+  corrupt(id: VmId): void {
+    this.#handles.delete(id);
+    this.#corrupt.add(id);
   }
 
   forget(id: VmId): void {
+    this.#corrupt.delete(id);
     this.#handles.delete(id);
     this.#host.things.delete(fakeThings.handles(id));
   }
@@ -91,27 +104,15 @@ export function fakeRootDisks(host: FakeHostState): RootDisks {
       format: "qcow2",
       readOnly: false,
     }),
-    ensure: (vm, _image, signal) =>
-      host.calls.call(
-        "make the root disk",
-        async () => void host.things.add(fakeThings.rootDisk(vm.id)),
-        undefined,
-        signal,
-      ),
+    ensure: async (vm) => void host.things.add(fakeThings.rootDisk(vm.id)),
   };
 }
 
 export function fakeGuestBoot(host: FakeHostState): GuestBoot {
   return {
-    write: (vm, _image, _guest, _machine, signal) =>
-      host.calls.call(
-        "write the boot file",
-        async () => {
-          host.things.add(fakeThings.bootFile(vm.id));
-          return `${vm.runtime.runDirectory}/initrd`;
-        },
-        undefined,
-        signal,
-      ),
+    write: async (vm) => {
+      host.things.add(fakeThings.bootFile(vm.id));
+      return `${vm.runtime.runDirectory}/initrd`;
+    },
   };
 }

@@ -4,8 +4,11 @@ import type {
   VmmDrivers,
   VmmFeatures,
   VmmLaunch,
+  VmmSignal,
+  VmmUsage,
 } from "../contracts/vmm.js";
 import type { VmHandles, VmId, VmRecord } from "../model/vm.js";
+import { anyAborted } from "./any-aborted.js";
 import { fakeThings, type FakeHostState } from "./fake-host-state.js";
 
 interface FakeProcess {
@@ -26,6 +29,10 @@ export class FakeVmm implements VmmDriver {
   };
   /** every launch there was */
   readonly launches: VmmLaunch[] = [];
+  /** every signal that reached a process */
+  readonly signals: VmmSignal[] = [];
+  /** what every process has used */
+  used: VmmUsage = { cpuMs: 1_000, residentBytes: 100 * 2 ** 20 };
   readonly #host: FakeHostState;
   readonly #processes = new Map<VmId, FakeProcess>();
 
@@ -33,43 +40,49 @@ export class FakeVmm implements VmmDriver {
     this.#host = host;
   }
 
-  launch(launch: VmmLaunch, signal: AbortSignal): Promise<VmHandles> {
+  async launch(launch: VmmLaunch): Promise<VmHandles> {
     const { id } = launch.vm;
-    const work = async (): Promise<VmHandles> => {
-      if (this.#processes.has(id))
-        throw new Error(`a second VMM process for ${id}`);
-      this.launches.push(launch);
-      const handles = { pid: 1000 + this.launches.length, pidStartTicks: 1 };
-      this.#processes.set(id, { handles, ended: new AbortController() });
-      this.#host.things.add(fakeThings.process(id));
-      this.#host.things.add(`${fakeThings.runDirectory(id)}/vmm.sock`);
-      return handles;
-    };
-    return this.#host.calls.call("launch the VMM", work, undefined, signal);
+    if (this.#processes.has(id))
+      throw new Error(`a second VMM process for ${id}`);
+    this.launches.push(launch);
+    const handles = { pid: 1000 + this.launches.length, pidStartTicks: 1 };
+    this.#processes.set(id, { handles, ended: new AbortController() });
+    this.#host.things.add(fakeThings.process(id));
+    this.#host.things.add(fakeThings.vmmSocket(id));
+    return handles;
   }
 
-  find(vm: VmRecord): Promise<VmHandles | undefined> {
-    return this.#host.calls.call(
-      "find the VMM",
-      async () => this.#processes.get(vm.id)?.handles,
+  async find(vm: VmRecord): Promise<VmHandles | undefined> {
+    return this.#processes.get(vm.id)?.handles;
+  }
+
+  /** USR1 and USR2 are noted and end nothing; every other signal ends the process. */
+  async signal(
+    vm: VmRecord,
+    handles: VmHandles,
+    signal: VmmSignal,
+  ): Promise<void> {
+    if (this.#processes.get(vm.id)?.handles.pid !== handles.pid) return;
+    this.signals.push(signal);
+    if (signal !== "USR1" && signal !== "USR2") this.end(vm.id);
+  }
+
+  async usage({ pid }: VmHandles): Promise<VmmUsage | undefined> {
+    const lives = [...this.#processes.values()].some(
+      ({ handles }) => handles.pid === pid,
     );
+    return lives ? { ...this.used } : undefined;
   }
 
   waitForExit(handles: VmHandles, signal: AbortSignal): Promise<void> {
     const process = [...this.#processes.values()].find(
       (candidate) => candidate.handles.pid === handles.pid,
     );
-    return new Promise((resolve) => {
-      const ended = process?.ended.signal ?? AbortSignal.abort();
-      for (const end of [ended, signal]) {
-        if (end.aborted) resolve();
-        end.addEventListener("abort", () => resolve(), { once: true });
-      }
-    });
+    return anyAborted(process?.ended.signal ?? AbortSignal.abort(), signal);
   }
 
-  kill(vm: VmRecord): Promise<void> {
-    return this.#host.calls.call("kill the VMM", async () => this.end(vm.id));
+  async kill(vm: VmRecord): Promise<void> {
+    this.end(vm.id);
   }
 
   /** The process ends, as when its guest powers off. Idempotent. */
@@ -82,10 +95,7 @@ export class FakeVmm implements VmmDriver {
 }
 
 /** One driver, chosen for every guest. */
-export function fakeVmmDrivers(
-  driver: FakeVmm,
-  host: FakeHostState,
-): VmmDrivers {
+export function fakeVmmDrivers(driver: FakeVmm): VmmDrivers {
   const choice: VmmChoice = {
     driver: driver.id,
     accel: "emulate",
@@ -96,12 +106,6 @@ export function fakeVmmDrivers(
       if (id !== driver.id) throw new Error(`there is no VMM driver ${id}`);
       return driver;
     },
-    choose: (_wanted, _image, operation) =>
-      host.calls.call(
-        "choose a VMM",
-        async () => choice,
-        undefined,
-        operation.signal,
-      ),
+    choose: async () => choice,
   };
 }

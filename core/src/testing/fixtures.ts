@@ -10,7 +10,6 @@ import {
   type VmRuntime,
   type VmSpec,
 } from "../model/vm.js";
-import { HostCalls } from "./host-calls.js";
 import { memoryLogger, type MemoryLogger } from "./memory-logger.js";
 
 /** A VM id for tests: the number in hexadecimal, in 12 digits. */
@@ -96,19 +95,13 @@ export function fakeHostFacts(overrides: Partial<HostFacts> = {}): HostFacts {
 }
 
 /** Keys that look like keys and open nothing. */
-export function fakeGuestKeys(calls: HostCalls = new HostCalls()): GuestKeys {
+export function fakeGuestKeys(): GuestKeys {
   return {
-    authorizedKey: () =>
-      calls.call("authorizedKey", () =>
-        Promise.resolve("ssh-ed25519 AAAAfakeauthorizedkey banger"),
-      ),
-    hostKey: () =>
-      calls.call("hostKey", () =>
-        Promise.resolve({
-          privateKey: "fake private key\n",
-          publicKey: "ssh-ed25519 AAAAfakehostkey",
-        }),
-      ),
+    authorizedKey: async () => "ssh-ed25519 AAAAfakeauthorizedkey banger",
+    hostKey: async () => ({
+      privateKey: "fake private key\n",
+      publicKey: "ssh-ed25519 AAAAfakehostkey",
+    }),
   };
 }
 

@@ -23,6 +23,7 @@ import {
   fakeVm,
 } from "./fixtures.js";
 import { HostCalls } from "./host-calls.js";
+import { interceptContract } from "./intercept-contracts.js";
 import { memoryLogger } from "./memory-logger.js";
 import { snapshotTree, type TreeSnapshot } from "./tree-snapshot.js";
 
@@ -73,7 +74,7 @@ export class PluginBench {
     this.host = {
       directory,
       homeDirectory: join(directory, "home"),
-      commands: new FakeCommandRunner(this.calls),
+      commands: new FakeCommandRunner(),
       network: new FakeNetwork(),
       objects: new Set(),
       image: fakeImage(),
@@ -88,7 +89,7 @@ export class PluginBench {
       },
     });
     this.#vm = options.vm?.(withDirectories) ?? withDirectories;
-    this.#store = new FakeVmStore([this.#vm], this.calls);
+    this.#store = new FakeVmStore([this.#vm]);
   }
 
   /** Runs `work` on a fresh host, which is gone afterwards. */
@@ -129,8 +130,9 @@ export class PluginBench {
       ...this.#options.manifest.requires,
       ...this.#options.manifest.after,
     ];
+    const store = interceptContract("vmStore", this.#store, this.calls);
     const hooks = composeHooks(applied, neighbours);
-    return new PluginSet([plugin.id], hooks, this.#store);
+    return new PluginSet([plugin.id], hooks, store);
   }
 
   /** Everything of a start that the plugin takes part in on the host. */
@@ -140,7 +142,7 @@ export class PluginBench {
     await set.postStart(
       await this.vm(),
       this.host.image,
-      () => this.calls.call("exec in the guest", async () => endedProcess()),
+      () => this.calls.call("guestSsh.exec", async () => endedProcess()),
       operation,
     );
   }
@@ -168,11 +170,12 @@ export class PluginBench {
   }
 
   #services(): PluginServices {
+    const { commands, network, homeDirectory } = this.host;
     return {
-      commands: this.host.commands,
-      network: this.host.network,
-      hostFacts: fakeHostFacts({ homeDirectory: this.host.homeDirectory }),
-      guestKeys: fakeGuestKeys(this.calls),
+      commands: interceptContract("commands", commands, this.calls),
+      network: interceptContract("network", network, this.calls),
+      hostFacts: fakeHostFacts({ homeDirectory }),
+      guestKeys: interceptContract("guestKeys", fakeGuestKeys(), this.calls),
       logger: memoryLogger(),
     };
   }

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { KeyedLock } from "@banger/core";
@@ -93,6 +94,16 @@ describe("KeyedLock", () => {
       return "done";
     });
     expect(await begun).toBe("done");
+  });
+
+  it("listens to nothing while nobody is waited for", async () => {
+    const lock = new KeyedLock();
+    const { signal } = new AbortController();
+    const work = lock.run("vm", signal, async () => {
+      expect(getEventListeners(signal, "abort")).toHaveLength(0);
+    });
+    expect(getEventListeners(signal, "abort")).toHaveLength(0);
+    await work;
   });
 
   it("forgets keys that nobody holds", async () => {

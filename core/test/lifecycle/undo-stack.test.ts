@@ -5,7 +5,7 @@ import { memoryLogger } from "@banger/core/testing";
 describe("UndoStack", () => {
   it("undoes newest first, one at a time, and once only", async () => {
     const log: string[] = [];
-    const stack = new UndoStack(memoryLogger());
+    const stack = new UndoStack({ logger: memoryLogger() });
     for (const name of ["a", "b"])
       stack.push(name, async () => {
         log.push(`${name} begins`);
@@ -19,7 +19,7 @@ describe("UndoStack", () => {
 
   it("runs to the end, and logs and returns what failed, also at once", async () => {
     const logger = memoryLogger();
-    const stack = new UndoStack(logger);
+    const stack = new UndoStack({ logger });
     let undone = false;
     stack.push("first", async () => (undone = true));
     stack.push("mount", () => {

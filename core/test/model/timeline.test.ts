@@ -23,6 +23,21 @@ describe("TimelineRecorder", () => {
     expect(timeline.elapsedMs).toBe(40);
   });
 
+  it("has a stage before its hooks, also when they began together", async () => {
+    const timeline = new TimelineRecorder();
+    const pending = timeline.measure("stage", "preflight", async () => {
+      await timeline.measure("hook", "dns preflight", () => Promise.resolve());
+      expect(timeline.entries()).toMatchObject([{ name: "dns preflight" }]);
+      await sleep(5);
+    });
+    await vi.advanceTimersByTimeAsync(5);
+    await pending;
+    expect(timeline.entries()).toMatchObject([
+      { name: "preflight", startMs: 0 },
+      { name: "dns preflight", startMs: 0 },
+    ]);
+  });
+
   it("marks what throws, also at once, and throws it on", async () => {
     const timeline = new TimelineRecorder();
     const failure = new Error("no");

@@ -67,6 +67,47 @@ describe("HostCalls", () => {
       expect(calls.log).toEqual(["call 1", "call 2", "call 3"]);
     },
   );
+
+  it("counts the calls of one name alone, when it is told to", async () => {
+    const calls = new HostCalls();
+    calls.expect({ at: 2, call: "b", moment: "before" });
+    const outcomes: string[] = [];
+    for (const name of ["a", "b", "a", "b", "b"])
+      await calls
+        .call(name, async () => outcomes.push(`${name} done`))
+        .catch(() => outcomes.push(`${name} failed`));
+    expect(outcomes).toEqual([
+      "a done",
+      "b done",
+      "a done",
+      "b failed",
+      "b done",
+    ]);
+  });
+
+  it.each(["kill-before", "kill-after"] as const)(
+    "stops every call of a daemon at %s, and none of its successor",
+    async (moment) => {
+      const calls = new HostCalls();
+      const done: string[] = [];
+      const first = calls.ofDaemon();
+      const call = (daemon: typeof first, name: string) =>
+        daemon.call(name, async () => done.push(name), []);
+      calls.expect({ at: 2, moment });
+      const { killed } = calls;
+      const slow = first.call("slow", () => killed, []);
+      const returned: string[] = [];
+      void slow.then(() => returned.push("slow"));
+      void call(first, "fault").then(() => returned.push("fault"));
+      await killed;
+      void call(first, "late").then(() => returned.push("late"));
+      await call(calls.ofDaemon(), "next");
+      expect(returned).toEqual([]);
+      expect(done).toEqual(
+        moment === "kill-after" ? ["fault", "next"] : ["next"],
+      );
+    },
+  );
 });
 
 describe("FakeVmStore", () => {

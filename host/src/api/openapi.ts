@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { streamProtocol } from "./frames.js";
 import type { Route } from "./route.js";
-import { errorReport, operationEvent, vmParams } from "./schemas.js";
+import { errorReport, operationEvents, vmParams } from "./schemas.js";
 
 type Document = Readonly<Record<string, unknown>>;
 
@@ -62,11 +62,16 @@ function operation(route: Route): Document {
 function answer(route: Route): Document {
   switch (route.kind) {
     case "operation":
-      return { "application/x-ndjson": { schema: schemaOf(operationEvent) } };
+    case "events":
+      return {
+        "application/x-ndjson": {
+          schema: schemaOf(operationEvents(route.answer ?? z.unknown())),
+        },
+      };
     case "text":
       return { "text/plain": { schema: { type: "string" } } };
     case "read":
-      return { "application/json": { schema: {} } };
+      return json(route.answer ?? z.unknown());
   }
 }
 

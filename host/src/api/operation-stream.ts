@@ -1,14 +1,21 @@
 import type { ServerResponse } from "node:http";
 import {
-  beginOperation,
-  isBangerError,
   reportError,
-  type Logger,
+  type ErrorReport,
   type OperationContext,
+  type OperationRegistry,
 } from "@banger/core";
 import { asDiskFull } from "../files/disk-full.js";
-import type { Activity } from "./activity.js";
 import type { OperationEvent } from "./schemas.js";
+
+export interface OperationStreamOptions {
+  readonly operations: OperationRegistry;
+  /** in words, such as `start web` */
+  readonly what: string;
+  /** the VM that it is about, as the client wrote it */
+  readonly vm: string | undefined;
+  readonly work: (operation: OperationContext) => Promise<unknown>;
+}
 
 /**
  * Runs an operation and streams it as NDJSON: `begin`, any number of `progress`, and one `result` or `error`. The operation is
@@ -16,69 +23,55 @@ import type { OperationEvent } from "./schemas.js";
  */
 export async function streamOperation(
   response: ServerResponse,
-  what: string,
-  context: { readonly logger: Logger; readonly activity: Activity },
-  work: (operation: OperationContext) => Promise<unknown>,
+  { operations, what, vm, work }: OperationStreamOptions,
 ): Promise<void> {
-  const abort = new AbortController();
+  const left = new AbortController();
   const send = (event: OperationEvent): void => {
     if (!response.writableEnded && !response.destroyed)
       response.write(`${JSON.stringify(event)}\n`);
   };
-  const operation = beginOperation({
-    logger: context.logger,
-    signal: abort.signal,
-    progress: (stage, text) => {
-      // Best effort: a client that does not read misses progress, and never costs the daemon its memory.
-      if (response.writableNeedDrain) return;
-      send({
-        type: "progress",
-        stage,
-        text,
-        elapsedMs: operation.timeline.elapsedMs,
-      });
-    },
-  });
-  const ended = context.activity.beginOperation(operation.id, what, abort);
   response.on("close", () => {
-    if (!response.writableFinished) abort.abort(new Error("the client left"));
+    if (!response.writableFinished) left.abort(new Error("the client left"));
   });
-  if (response.destroyed) abort.abort(new Error("the client left"));
+  if (response.destroyed) left.abort(new Error("the client left"));
   response.writeHead(200, {
     "content-type": "application/x-ndjson",
     "cache-control": "no-store",
   });
   response.flushHeaders();
-  send({ type: "begin", operationId: operation.id });
-  operation.logger.info("Operation began", { what });
+  let begun: OperationContext | undefined;
+  const progress = (stage: string, text: string): void => {
+    // Best effort: a client that does not read misses progress, and never costs the daemon its memory.
+    if (response.writableNeedDrain) return;
+    const elapsedMs = begun?.timeline.elapsedMs ?? 0;
+    send({ type: "progress", stage, text, elapsedMs });
+  };
+  const options = {
+    signal: left.signal,
+    progress,
+    ...(vm === undefined ? {} : { vm }),
+  };
   try {
-    const value = await work(operation);
-    const { elapsedMs } = operation.timeline;
-    operation.logger.info("Operation done", { what, durationMs: elapsedMs });
+    const value = await operations.run(what, options, async (operation) => {
+      begun = operation;
+      send({ type: "begin", operationId: operation.id });
+      try {
+        return await work(operation);
+      } catch (error) {
+        throw asDiskFull(what, error);
+      }
+    });
+    const elapsedMs = begun?.timeline.elapsedMs ?? 0;
     send({ type: "result", value, elapsedMs });
-  } catch (thrown) {
-    const error = asDiskFull(what, thrown);
-    // A refusal is the user's business and needs no stack.
-    if (isBangerError(error) && error.kind !== "failed") {
-      const { code, message } = error;
-      operation.logger.info("Operation refused", {
-        what,
-        code,
-        reason: message,
-      });
-    } else operation.logger.error("Operation failed", { what, error });
-    send({ type: "error", error: toWire(reportError(error, operation.id)) });
+  } catch (error) {
+    send({ type: "error", error: toWire(reportError(error, begun?.id)) });
   } finally {
-    ended();
     response.end();
   }
 }
 
 type WireReport = Extract<OperationEvent, { type: "error" }>["error"];
 
-function toWire({
-  details,
-  ...report
-}: ReturnType<typeof reportError>): WireReport {
+export function toWire({ details, ...report }: ErrorReport): WireReport {
   return { ...report, ...(details ? { details: [...details] } : {}) };
 }

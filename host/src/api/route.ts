@@ -1,5 +1,6 @@
 import type { OperationContext } from "@banger/core";
 import type { z } from "zod";
+import type { OperationEvent } from "./schemas.js";
 
 /** Parts of a request, already validated. */
 export interface RouteRequest<Params, Query, Body> {
@@ -20,6 +21,8 @@ interface RouteShape<
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;
+  /** what it answers with, or what its operation comes to; for the description alone */
+  readonly answer?: z.ZodType;
 }
 
 /** A route that answers at once with JSON. */
@@ -41,6 +44,10 @@ export interface OperationRoute<
   Body extends z.ZodType = z.ZodType,
 > extends RouteShape<Params, Query, Body> {
   readonly kind: "operation";
+  /** what it is called while it runs and after, such as `start web` */
+  title(
+    request: RouteRequest<z.output<Params>, z.output<Query>, z.output<Body>>,
+  ): string | Promise<string>;
   handle(
     request: RouteRequest<z.output<Params>, z.output<Query>, z.output<Body>>,
     operation: OperationContext,
@@ -60,7 +67,20 @@ export interface TextRoute<
   ): Promise<AsyncIterable<string>>;
 }
 
-export type Route = ReadRoute | OperationRoute | TextRoute;
+/** A route that streams events as NDJSON until their source or its client ends. */
+export interface EventRoute<
+  Params extends z.ZodType = z.ZodType,
+  Query extends z.ZodType = z.ZodType,
+  Body extends z.ZodType = z.ZodType,
+> extends RouteShape<Params, Query, Body> {
+  readonly kind: "events";
+  handle(
+    request: RouteRequest<z.output<Params>, z.output<Query>, z.output<Body>>,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<OperationEvent>>;
+}
+
+export type Route = ReadRoute | OperationRoute | TextRoute | EventRoute;
 
 /** Checks a route's handler against its schemas and forgets their types. */
 export function readRoute<
@@ -85,4 +105,12 @@ export function textRoute<
   B extends z.ZodType,
 >(route: Omit<TextRoute<P, Q, B>, "kind">): Route {
   return { ...route, kind: "text" } as unknown as Route;
+}
+
+export function eventRoute<
+  P extends z.ZodType,
+  Q extends z.ZodType,
+  B extends z.ZodType,
+>(route: Omit<EventRoute<P, Q, B>, "kind">): Route {
+  return { ...route, kind: "events" } as unknown as Route;
 }

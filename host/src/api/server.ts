@@ -1,5 +1,5 @@
 import { chmod, rm } from "node:fs/promises";
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { Readable } from "node:stream";
 import {
@@ -10,6 +10,7 @@ import {
   type ErrorKind,
   type GuestSsh,
   type Logger,
+  type OperationRegistry,
   type VmService,
 } from "@banger/core";
 import fastify, {
@@ -60,6 +61,7 @@ export interface ApiServerOptions {
   readonly logger: Logger;
   /** is the configuration that this daemon read out of date? */
   readonly configChanged: () => boolean;
+  readonly operations: OperationRegistry;
   readonly activity: Activity;
   readonly vmService: VmService;
   readonly guestSsh: GuestSsh;
@@ -153,8 +155,7 @@ export class ApiServer {
       ...(route.query ? { querystring: route.query } : {}),
       ...(route.body ? { body: route.body } : {}),
     };
-    const what = `${route.method} ${route.path}`;
-    const { logger, activity } = this.#options;
+    const { operations, build } = this.#options;
     this.#app.route({
       method: route.method,
       url: route.path,
@@ -165,32 +166,46 @@ export class ApiServer {
         switch (route.kind) {
           case "read":
             return route.handle(input);
-          case "operation":
+          case "operation": {
+            const what = await route.title(input);
             reply.hijack();
-            reply.raw.setHeader(buildHeader, this.#options.build);
-            await streamOperation(
-              reply.raw,
+            reply.raw.setHeader(buildHeader, build);
+            await streamOperation(reply.raw, {
+              operations,
               what,
-              { logger, activity },
-              (operation) => route.handle(input, operation),
-            );
-            return reply;
-          case "text": {
-            const left = new AbortController();
-            reply.raw.on("close", () => {
-              left.abort();
+              vm: (params as { vm?: string } | undefined)?.vm,
+              work: (operation) => route.handle(input, operation),
             });
-            const text = await route.handle(
-              input,
-              AbortSignal.any([left.signal, this.#closing.signal]),
-            );
+            return reply;
+          }
+          case "text": {
+            const text = await route.handle(input, this.#untilLeft(reply.raw));
             return reply
               .type("text/plain; charset=utf-8")
               .send(Readable.from(text));
           }
+          case "events": {
+            const events = await route.handle(
+              input,
+              this.#untilLeft(reply.raw),
+            );
+            return reply
+              .type("application/x-ndjson")
+              .header("cache-control", "no-store")
+              .send(Readable.from(asLines(events)));
+          }
         }
       },
     });
+  }
+
+  /** Aborts when the client leaves or the server closes. */
+  #untilLeft(response: ServerResponse): AbortSignal {
+    const left = new AbortController();
+    response.on("close", () => {
+      left.abort();
+    });
+    return AbortSignal.any([left.signal, this.#closing.signal]);
   }
 
   async #upgrade(
@@ -244,6 +259,12 @@ export class ApiServer {
       refuse(`${String(httpStatus[kind])} Refused`, error);
     }
   }
+}
+
+async function* asLines(
+  events: AsyncIterable<unknown>,
+): AsyncGenerator<string> {
+  for await (const event of events) yield `${JSON.stringify(event)}\n`;
 }
 
 function decode(component: string): string {

@@ -28,6 +28,17 @@ export const configSchema = z.strictObject({
     .enum(["debug", "info", "warn", "error"])
     .default("info")
     .meta({ description: "least severe entries that the daemon logs" }),
+  stats_poll_interval: durationValue().prefault(10).meta({
+    description: "how often it is looked at what each running VM uses",
+    unit: "seconds, or a string such as `3m`",
+  }),
+  auto_stop_stale_after: durationValue({ mostDays: 365, zero: true })
+    .prefault(0)
+    .meta({
+      description:
+        "stops a VM that nobody has used for so long: no command, no shell, no `vm touch`; 0 stops none",
+      unit: "seconds, or a string such as `12h` or `7d`",
+    }),
   vm_defaults: z
     .strictObject({
       image: z
@@ -58,12 +69,17 @@ export const configSchema = z.strictObject({
         description:
           "how a guest's CPU runs; `auto` takes KVM where a probe boot has proved it",
       }),
-      ready_timeout: durationValue.prefault(180).meta({
+      ready_timeout: durationValue().prefault(180).meta({
         description: "longest wait for a guest's first answer",
         unit: "seconds, or a string such as `3m`",
       }),
-      stop_timeout: durationValue.prefault(20).meta({
+      stop_timeout: durationValue().prefault(20).meta({
         description: "longest wait for a guest to power off before it is ended",
+        unit: "seconds, or a string such as `3m`",
+      }),
+      reconcile_timeout: durationValue().prefault(30).meta({
+        description:
+          "longest time that looking after one VM may take when the daemon begins",
         unit: "seconds, or a string such as `3m`",
       }),
     })

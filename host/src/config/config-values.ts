@@ -2,12 +2,13 @@ import { BangerError, isBangerError, parseSize } from "@banger/core";
 import { z } from "zod";
 
 const mebibyte = 2 ** 20;
-const longestDurationMs = 24 * 3600 * 1000;
+const dayMs = 24 * 3_600_000;
 const durationUnits: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1000,
   m: 60_000,
   h: 3_600_000,
+  d: dayMs,
 };
 
 /** What is written when it is not derived from the host. */
@@ -38,25 +39,42 @@ export function sizeValue(leastMiB: number): z.ZodType<number, Written> {
     });
 }
 
-/** Seconds as a number, or a string such as `90s` or `3m`; more than 0, at most a day. Output: milliseconds. */
-export const durationValue: z.ZodType<number, Written> = z
-  .union(
-    [z.string(), z.number()],
-    'expected seconds, or a duration such as "90s"',
-  )
-  .transform((value, context) => {
-    const ms = typeof value === "number" ? value * 1000 : parseDuration(value);
-    if (ms >= 1 && ms <= longestDurationMs) return Math.round(ms);
-    context.issues.push({
-      code: "custom",
-      input: value,
-      message: `${JSON.stringify(value)} is no duration: write seconds, or "90s", "3m"; at most a day`,
+/**
+ * Seconds as a number, or a string such as `90s` or `3m`. Output: milliseconds, more than 0.
+ * @param mostDays longest that is accepted
+ * @param zero is 0 accepted too, for "never"?
+ */
+export function durationValue({
+  mostDays = 1,
+  zero = false,
+}: {
+  readonly mostDays?: number;
+  readonly zero?: boolean;
+} = {}): z.ZodType<number, Written> {
+  const most = mostDays === 1 ? "a day" : `${mostDays.toString()} days`;
+  return z
+    .union(
+      [z.string(), z.number()],
+      'expected seconds, or a duration such as "90s"',
+    )
+    .transform((value, context) => {
+      const ms =
+        typeof value === "number" ? value * 1000 : parseDuration(value);
+      if ((ms >= 1 || (zero && ms === 0)) && ms <= mostDays * dayMs)
+        return Math.round(ms);
+      context.issues.push({
+        code: "custom",
+        input: value,
+        message: `${JSON.stringify(value)} is no duration: write seconds, or "90s", "3m"; at most ${most}`,
+      });
+      return z.NEVER;
     });
-    return z.NEVER;
-  });
+}
 
+/** A bare 0 in a string needs no unit. */
 function parseDuration(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h)$/.exec(text.trim());
+  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(text.trim());
+  if (text.trim() === "0") return 0;
   return match
     ? Number(match[1]) * (durationUnits[match[2] ?? ""] ?? NaN)
     : NaN;

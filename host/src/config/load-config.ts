@@ -14,6 +14,9 @@ import {
 /** What the program works with. */
 export interface ConfigValues {
   readonly logLevel: "debug" | "info" | "warn" | "error";
+  readonly statsPollIntervalMs: number;
+  /** absent: no VM is stopped because nobody uses it */
+  readonly autoStopStaleAfterMs?: number;
   readonly vmDefaults: {
     readonly image: string;
     readonly vcpus: number;
@@ -24,6 +27,7 @@ export interface ConfigValues {
     readonly accel: "auto" | "kvm" | "emulate";
     readonly readyTimeoutMs: number;
     readonly stopTimeoutMs: number;
+    readonly reconcileTimeoutMs: number;
   };
   readonly images: { readonly mirror?: string };
   readonly plugins: {
@@ -190,6 +194,8 @@ function deriveDefaults(facts: Pick<HostFacts, "cpus" | "memoryMiB">): Derived {
 function toValues(
   {
     log_level,
+    stats_poll_interval,
+    auto_stop_stale_after,
     vm_defaults,
     vmm,
     images,
@@ -200,6 +206,10 @@ function toValues(
   const { memory } = vm_defaults;
   return {
     logLevel: log_level,
+    statsPollIntervalMs: stats_poll_interval,
+    ...(auto_stop_stale_after === 0
+      ? {}
+      : { autoStopStaleAfterMs: auto_stop_stale_after }),
     vmDefaults: {
       image: vm_defaults.image,
       vcpus: vm_defaults.vcpus ?? derived.vcpus,
@@ -211,6 +221,7 @@ function toValues(
       accel: vmm.accel,
       readyTimeoutMs: vmm.ready_timeout,
       stopTimeoutMs: vmm.stop_timeout,
+      reconcileTimeoutMs: vmm.reconcile_timeout,
     },
     images,
     plugins,

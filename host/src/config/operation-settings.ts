@@ -1,13 +1,21 @@
 import type { OperationSettings } from "@banger/core";
 import type { ConfigValues } from "./load-config.js";
 
-/** The settings that core's operations read. Pure. */
-export function operationSettings(config: ConfigValues): OperationSettings {
+/**
+ * The settings that core's operations read.
+ * @param enabledPlugins asked each time: `banger plugin enable` changes them while the daemon runs
+ */
+export function operationSettings(
+  config: ConfigValues,
+  enabledPlugins: () => readonly string[],
+): OperationSettings {
   const { image, ...defaults } = config.vmDefaults;
   return {
     defaultImage: image,
     defaults,
-    enabledPlugins: config.plugins.enabled,
+    get enabledPlugins() {
+      return enabledPlugins();
+    },
     ...config.vmm,
   };
 }

@@ -4,6 +4,7 @@ import {
   type Check,
   type HostFacts,
   type ImageStore,
+  type ReconcileReport,
   type VmFiles,
   type VmStore,
 } from "@banger/core";
@@ -19,6 +20,8 @@ export interface HostCheckDeps {
   readonly vmFiles: VmFiles;
   readonly hostFacts: HostFacts;
   readonly defaultImage: string;
+  /** what this daemon found when it began; `undefined` while it still looks */
+  readonly reconcileReport: () => ReconcileReport | undefined;
   /** default: what the system's files say of this user */
   readonly idProblem?: typeof subordinateIdProblem;
 }
@@ -39,6 +42,7 @@ export async function hostChecks(
     settle("host.root-disk", "root disks", rootDisk()),
     settle("host.space", "free space", freeSpace(deps.vmFiles)),
     settle("host.vms", "VMs", brokenVms(deps.vmStore)),
+    settle("host.reconcile", "VMs found running", reconciled(deps)),
   ]);
 }
 
@@ -182,4 +186,34 @@ async function brokenVms(vmStore: VmStore): Promise<Check> {
         detail: `in state error: ${names.join(", ")}`,
         fix: `banger vm logs ${names[0] ?? ""}, then banger vm delete ${names.join(" ")}`,
       };
+}
+
+async function reconciled(deps: HostCheckDeps): Promise<Check> {
+  const check = { id: "host.reconcile", title: "VMs found running" };
+  const report = deps.reconcileReport();
+  if (!report)
+    return { ...check, status: "pass", detail: "being looked at, still" };
+  const vms = await deps.vmStore.list();
+  // A problem is over when its VM was started or stopped since, or deleted.
+  const open = report.problems.filter(
+    ({ vm: name }) =>
+      name === "all" ||
+      vms.some((vm) => vm.name === name && vm.runtime.problems !== undefined),
+  );
+  if (open.length === 0) {
+    const { adopted, cleaned, removed } = report;
+    const counts = [
+      `${String(adopted.length)} adopted`,
+      `${String(cleaned.length)} cleaned up`,
+      `${String(removed.length)} removed`,
+    ];
+    return { ...check, status: "pass", detail: counts.join(", ") };
+  }
+  const [{ vm: first } = { vm: "all" }] = open;
+  return {
+    ...check,
+    status: "warn",
+    detail: open.map(({ vm, text }) => `${vm}: ${text}`).join("; "),
+    fix: first === "all" ? "banger daemon logs" : `banger vm show ${first}`,
+  };
 }

@@ -41,9 +41,10 @@ export class LogLimiter {
     this.#timer = undefined;
   }
 
-  /** Looks at every VM once. */
+  /** Looks once at every VM that may have a VMM. */
   async check(): Promise<void> {
     for (const vm of await this.#vmStore.list()) {
+      if (vm.state !== "running" && vm.runtime.prepared !== true) continue;
       for (const name of [vmFileNames.consoleLog, vmFileNames.vmmLog]) {
         await this.#limit(vm, join(vm.runtime.directory, name));
       }

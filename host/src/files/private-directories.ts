@@ -1,6 +1,7 @@
 import { chmod, lstat, mkdir, stat } from "node:fs/promises";
 import { BangerError } from "@banger/core";
 import type { Paths } from "../paths.js";
+import { orPathUnusable } from "./path-unusable.js";
 
 /** A directory that others could change or read, where only its owner may. */
 export class UnsafeDirectoryError extends BangerError {
@@ -15,10 +16,11 @@ export class UnsafeDirectoryError extends BangerError {
  * are tightened when others can read them; a run directory is refused unless it is a real directory, the user's, and 0700: it may
  * sit in `/tmp`, where anyone can put something in its place first.
  * @throws {@link UnsafeDirectoryError}
+ * @throws PathUnusableError when something else is in the place of one, or it cannot be made
  */
 export async function ensureDirectories(paths: Paths): Promise<void> {
   // Dotfile tools link and share this one: made when absent, otherwise the owner's affair.
-  await mkdir(paths.configDirectory, { recursive: true, mode: 0o700 });
+  await makeDirectory(paths.configDirectory);
   for (const directory of [
     paths.stateDirectory,
     paths.vmsDirectory,
@@ -36,17 +38,24 @@ export async function ensureDirectories(paths: Paths): Promise<void> {
 
 /**
  * Makes the run directory again, which a reboot or a cleaner of `/tmp` may have removed. Idempotent.
- * @throws {@link UnsafeDirectoryError}
+ * @throws {@link UnsafeDirectoryError}, PathUnusableError
  */
 export async function ensureRunDirectory(paths: Paths): Promise<void> {
   for (const directory of paths.runParents) {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory);
     await checkRunDirectory(directory);
   }
 }
 
+/** Makes a directory, mode 0700, and its parents. Idempotent. @throws PathUnusableError */
+export async function makeDirectory(directory: string): Promise<void> {
+  await orPathUnusable(directory, () =>
+    mkdir(directory, { recursive: true, mode: 0o700 }),
+  );
+}
+
 async function ensureOwnDirectory(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeDirectory(directory);
   const found = await stat(directory);
   if (found.uid !== ownUid()) throw foreign(directory, found.uid);
   if ((found.mode & 0o077) !== 0) await chmod(directory, 0o700);

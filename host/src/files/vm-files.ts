@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { mkdir, open, rm } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import {
   JoinedError,
@@ -11,7 +11,8 @@ import { freeBytesAt, orDiskFull } from "./disk-full.js";
 import { hasErrorCode } from "./error-code.js";
 import { vmDirectory, vmRunDirectory, type Paths } from "../paths.js";
 import { consoleLines } from "./console-text.js";
-import { ensureRunDirectory } from "./private-directories.js";
+import { diskUsage } from "./disk-usage.js";
+import { ensureRunDirectory, makeDirectory } from "./private-directories.js";
 
 /** Names of files in a VM's directory. */
 export const vmFileNames = {
@@ -48,8 +49,7 @@ export class LocalVmFiles implements VmFiles {
     const { directory, runDirectory } = ownDirectories(vm);
     await orDiskFull(`making the directories of ${vm.name}`, async () => {
       await ensureRunDirectory(this.#paths);
-      for (const path of [directory, runDirectory])
-        await mkdir(path, { recursive: true, mode: 0o700 });
+      for (const path of [directory, runDirectory]) await makeDirectory(path);
     });
   }
 
@@ -71,6 +71,10 @@ export class LocalVmFiles implements VmFiles {
     const file = join(vm.runtime.directory, vmFileNames.consoleLog);
     const text = await readTail(file, consoleTailBytes);
     return lines > 0 ? consoleLines(text).slice(-lines) : [];
+  }
+
+  usedBytes(vm: VmRecord): Promise<number> {
+    return diskUsage(vm.runtime.directory);
   }
 
   async freeBytes(): Promise<number> {

@@ -3,6 +3,7 @@ import {
   CancelledError,
   GuestNotReadyError,
   type GuestAgent,
+  type GuestFacts,
   type Logger,
   type VmRecord,
 } from "@banger/core";
@@ -10,7 +11,12 @@ import { socketPath, vmSocketNames } from "../paths.js";
 import { AgentClient } from "./agent-client.js";
 import { AgentProtocolError, AgentRefusedError } from "./agent-errors.js";
 import { agentLimits, type AgentLimits } from "./agent-limits.js";
+import { parseGuestFacts } from "./guest-facts.js";
+import { readGuestFile } from "./guest-file.js";
 import { connectUnixSocket } from "./unix-socket.js";
+
+/** Of `/proc/meminfo` only the first lines are wanted; it has some 1,500 bytes. */
+const procFileBytes = 4096;
 
 /**
  * qemu-guest-agent behind a socket in a VM's run directory. The VMM serves one client on it, so each VM has one
@@ -20,6 +26,8 @@ export class QemuGuestAgent implements GuestAgent {
   readonly #logger: Logger;
   readonly #limits: AgentLimits;
   readonly #clients = new Map<string, AgentClient>();
+  /** looks at facts that are under way, by the client that asks */
+  readonly #looks = new Map<AgentClient, Promise<GuestFacts>>();
 
   constructor(
     { logger }: { readonly logger: Logger },
@@ -96,6 +104,23 @@ export class QemuGuestAgent implements GuestAgent {
     }
   }
 
+  /**
+   * One look at a time in each VM, shared by those who come meanwhile. A caller that leaves does not end it: the guest would keep a
+   * file open for nobody.
+   */
+  async facts(vm: VmRecord, signal: AbortSignal): Promise<GuestFacts> {
+    const client = this.#client(vm);
+    let look = this.#looks.get(client);
+    if (!look) {
+      look = lookAtFacts(client).finally(() => {
+        this.#looks.delete(client);
+        this.#forgetUnconnected();
+      });
+      this.#looks.set(client, look);
+    }
+    return unlessAborted(look, signal);
+  }
+
   /** Closes every connection; for the daemon's end. Idempotent. */
   close(): void {
     for (const client of this.#clients.values()) client.close();
@@ -120,4 +145,27 @@ export class QemuGuestAgent implements GuestAgent {
     for (const [path, client] of this.#clients)
       if (client.idle && !client.connected) this.#clients.delete(path);
   }
+}
+
+/** Bounded by the limits of each request. */
+async function lookAtFacts(client: AgentClient): Promise<GuestFacts> {
+  const { signal } = new AbortController();
+  const read = (path: string): Promise<string> =>
+    readGuestFile(client, path, procFileBytes, signal);
+  return parseGuestFacts(
+    await read("/proc/meminfo"),
+    await read("/proc/loadavg"),
+  );
+}
+
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void =>
+      reject(new CancelledError("asking the guest for facts", signal.reason));
+    signal.addEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
+    work
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener("abort", onAbort));
+  });
 }

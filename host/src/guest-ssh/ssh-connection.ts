@@ -12,11 +12,15 @@ import type {
   ExecOptions,
   PseudoTtyOptions,
 } from "ssh2";
+import { PortStream } from "./port-stream.js";
 import { SessionGate } from "./session-gate.js";
 import type { SshLimits } from "./ssh-limits.js";
 
 /** The guest opened no session; the command was never sent. */
 export class SessionNotOpenedError extends GuestConnectionError {}
+
+/** Nothing in the guest takes a connection at that address. */
+export class PortRefusedError extends GuestConnectionError {}
 
 export interface SessionRequest<T> {
   readonly line: string;
@@ -44,6 +48,7 @@ export class SshConnection {
   readonly #vmName: string;
   readonly #limits: SshLimits;
   readonly #gate: SessionGate;
+  readonly #portGate: SessionGate;
   #closed = false;
   #reason: Error | undefined;
 
@@ -58,6 +63,7 @@ export class SshConnection {
     this.#vmName = vmName;
     this.#limits = limits;
     this.#gate = new SessionGate(limits.maxSessions);
+    this.#portGate = new SessionGate(limits.maxPorts);
     // Permanent: a client can emit several errors, and one without a listener would end the daemon.
     client.on("error", (error) => (this.#reason ??= error));
     client.on("close", () => (this.#closed = true));
@@ -101,6 +107,55 @@ export class SshConnection {
         },
       );
     }
+  }
+
+  /**
+   * A connection from inside the guest to one of its own addresses. Waits for a place when too many are open.
+   * @throws {@link PortRefusedError} when the guest refuses it, {@link SessionNotOpenedError} when it was lost, CancelledError
+   */
+  async openPort(
+    address: string,
+    port: number,
+    signal: AbortSignal,
+  ): Promise<PortStream> {
+    const release = await this.#portGate.enter(signal);
+    return new Promise<PortStream>((resolve, reject) => {
+      const onAbort = (): void =>
+        reject(new CancelledError("a connection to a port", signal.reason));
+      const fail = (error: Error & { readonly reason?: unknown }): void => {
+        signal.removeEventListener("abort", onAbort);
+        release();
+        const refused = typeof error.reason === "number" && !this.closed;
+        const what = `nothing takes a connection to port ${port}`;
+        reject(
+          refused
+            ? new PortRefusedError(this.#vmName, what, error)
+            : this.#explain(error),
+        );
+      };
+      // The types promise a channel even beside an error.
+      const answered = (
+        error: Error | undefined,
+        channel: ClientChannel,
+      ): void => {
+        if (error) {
+          fail(error);
+          return;
+        }
+        signal.removeEventListener("abort", onAbort);
+        channel.on("close", release);
+        const stream = new PortStream(channel, this, this.#vmName);
+        if (signal.aborted) stream.destroy();
+        else resolve(stream);
+      };
+      signal.addEventListener("abort", onAbort);
+      if (signal.aborted) onAbort();
+      try {
+        this.#client.forwardOut("127.0.0.1", 0, address, port, answered);
+      } catch (error) {
+        fail(error as Error);
+      }
+    });
   }
 
   /** Calls back when the socket has taken what was written, or has ended. */

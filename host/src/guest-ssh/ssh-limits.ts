@@ -12,6 +12,10 @@ export interface SshLimits {
   readonly keepaliveCountMax: number;
   /** sessions at once on one connection; below the `MaxSessions 100` of our images, so that some are left for ending processes */
   readonly maxSessions: number;
+  /** connections to ports of the guest at once on one connection; sshd has no bound of its own */
+  readonly maxPorts: number;
+  /** longest wait for the guest to connect to one of its ports, ms */
+  readonly portTimeoutMs: number;
   /** pause before a session is asked for again that the guest refused to open, ms */
   readonly sessionRetryMs: number;
   /** refusals in a row while no session of ours is open */
@@ -32,6 +36,8 @@ export const sshLimits: SshLimits = {
   keepaliveIntervalMs: 15_000,
   keepaliveCountMax: 8,
   maxSessions: 96,
+  maxPorts: 512,
+  portTimeoutMs: 20_000,
   sessionRetryMs: 250,
   sessionRefusals: 10,
   terminateGraceMs: 2_000,

@@ -1,19 +1,25 @@
 import { randomBytes } from "node:crypto";
+import type { Duplex } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
-import type {
-  GuestCommand,
-  GuestKeys,
-  GuestProcess,
-  GuestSsh,
-  Logger,
-  VmRecord,
+import {
+  GuestConnectionError,
+  type GuestCommand,
+  type GuestKeys,
+  type GuestProcess,
+  type GuestSsh,
+  type Logger,
+  type VmRecord,
 } from "@banger/core";
 import type { ClientChannel } from "ssh2";
 import type { ClientKey } from "../keys/file-guest-keys.js";
 import { ChannelProcess } from "./channel-process.js";
 import { renderCommandLine, renderKillLine } from "./command-line.js";
 import { GuestConnections } from "./guest-connections.js";
-import { SessionNotOpenedError, type SshConnection } from "./ssh-connection.js";
+import {
+  PortRefusedError,
+  SessionNotOpenedError,
+  type SshConnection,
+} from "./ssh-connection.js";
 import { sshLimits, type SshLimits } from "./ssh-limits.js";
 
 /** Pause between two looks whether a process group is gone, ms. */
@@ -53,22 +59,28 @@ export class Ssh2GuestSsh implements GuestSsh {
   ): Promise<GuestProcess> {
     const token = randomBytes(16).toString("hex");
     const line = renderCommandLine(command, token);
-    const connection = await this.#connections.get(vm, signal);
-    try {
-      return await this.#start(
-        vm,
-        connection,
-        command,
-        { token, line },
-        signal,
-      );
-    } catch (error) {
-      // The kept connection was dead and nobody knew: the command has not run, so it may be tried on a new one.
-      if (!(error instanceof SessionNotOpenedError) || !connection.closed)
-        throw error;
-      const fresh = await this.#connections.get(vm, signal);
-      return await this.#start(vm, fresh, command, { token, line }, signal);
-    }
+    return this.#onLiveConnection(vm, signal, (connection) =>
+      this.#start(vm, connection, command, { token, line }, signal),
+    );
+  }
+
+  async openPort(
+    vm: VmRecord,
+    port: number,
+    signal: AbortSignal,
+  ): Promise<Duplex> {
+    const { portTimeoutMs } = this.#limits;
+    return this.#onLiveConnection(vm, signal, async (connection) => {
+      const limit = AbortSignal.timeout(portTimeoutMs);
+      const either = AbortSignal.any([signal, limit]);
+      try {
+        return await openLocalPort(connection, port, either);
+      } catch (error) {
+        if (signal.aborted || !limit.aborted) throw error;
+        const what = `no connection to port ${port} within ${portTimeoutMs / 1000} s`;
+        throw new GuestConnectionError(vm.name, what, error);
+      }
+    });
   }
 
   async disconnect(vm: VmRecord): Promise<void> {
@@ -78,6 +90,22 @@ export class Ssh2GuestSsh implements GuestSsh {
   /** Closes every connection; for the daemon's end. Idempotent. */
   async close(): Promise<void> {
     this.#connections.closeAll();
+  }
+
+  /** The kept connection may be dead and nobody knows: what was not begun there is tried once on a new one. */
+  async #onLiveConnection<T>(
+    vm: VmRecord,
+    signal: AbortSignal,
+    work: (connection: SshConnection) => Promise<T>,
+  ): Promise<T> {
+    const connection = await this.#connections.get(vm, signal);
+    try {
+      return await work(connection);
+    } catch (error) {
+      if (!(error instanceof SessionNotOpenedError) || !connection.closed)
+        throw error;
+      return work(await this.#connections.get(vm, signal));
+    }
   }
 
   async #start(
@@ -170,6 +198,20 @@ export class Ssh2GuestSsh implements GuestSsh {
     channel.end();
     await pauseUnless(gone, killEndMs);
     channel.close();
+  }
+}
+
+/** A program may listen on one of the guest's two loopback addresses only. */
+async function openLocalPort(
+  connection: SshConnection,
+  port: number,
+  signal: AbortSignal,
+): Promise<Duplex> {
+  try {
+    return await connection.openPort("127.0.0.1", port, signal);
+  } catch (error) {
+    if (!(error instanceof PortRefusedError)) throw error;
+    return connection.openPort("::1", port, signal);
   }
 }
 

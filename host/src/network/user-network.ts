@@ -32,6 +32,8 @@ export class UserNetwork implements Network {
   readonly mode = "user";
   /** QEMU's `restrict` is fixed at launch. */
   readonly liveEgress = false;
+  /** Only what QEMU forwards reaches the guest. */
+  readonly direct = false;
   readonly #sshPort: number;
   readonly #offset: number;
 
@@ -54,6 +56,10 @@ export class UserNetwork implements Network {
     const number = (this.#offset + lease) & 0xffff;
     const guestIp = `127.77.${String(number >> 8)}.${String(number & 255)}`;
     return { guestIp, ssh: { host: guestIp, port: this.#sshPort } };
+  }
+
+  publishAddress(vm: VmRecord): string {
+    return vm.runtime.guestIp;
   }
 
   guestNetwork(): GuestNetwork {

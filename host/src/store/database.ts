@@ -1,34 +1,36 @@
 import { closeSync, openSync } from "node:fs";
 import BetterSqlite3 from "better-sqlite3";
-import { asDiskFull } from "../files/disk-full.js";
+import { asDatabaseFault } from "./database-faults.js";
 import type { Migration } from "./migration.js";
 import { migrations as allMigrations } from "./migrations/index.js";
-import {
-  DatabaseTooNewError,
-  DatabaseUnreadableError,
-} from "./store-errors.js";
+import { DatabaseTooNewError } from "./store-errors.js";
 
 /** An open connection. Its calls block, so statements are kept short. */
 export type Database = BetterSqlite3.Database;
 
-/** How long a statement waits for another process's write, ms. */
-const busyTimeoutMs = 5000;
+/** How long opening waits for another process's write, ms: nobody else waits meanwhile. */
+const openBusyMs = 5_000;
+
+/** How long a statement of the open database blocks the whole process for that, ms; who needs more tries again. */
+const busyTimeoutMs = 20;
 
 /**
  * Opens the database and brings its schema up to date. The file is made, mode 0600, when it is absent; its directory must exist.
  * @throws {@link DatabaseTooNewError} when a newer banger wrote it; nothing is changed then
  * @throws DiskFullError when its disk is full
- * @throws {@link DatabaseUnreadableError} when it is no database, damaged, or out of reach
+ * @throws StoreBusyError when another program keeps it locked
+ * @throws DatabaseUnreadableError when it is no database, damaged, or out of reach
  */
 export function openDatabase(
   file: string,
   migrations: readonly Migration[] = allMigrations,
+  busyMs: number = openBusyMs,
 ): Database {
   let database: Database | undefined;
   try {
     // SQLite gives its -wal and -shm files the mode of this one.
     closeSync(openSync(file, "a", 0o600));
-    database = new BetterSqlite3(file, { timeout: busyTimeoutMs });
+    database = new BetterSqlite3(file, { timeout: busyMs });
     // Before anything is written: an older banger leaves a newer file as it is.
     refuseNewer(database, file, migrations);
     database.pragma("journal_mode = WAL");
@@ -36,14 +38,11 @@ export function openDatabase(
     database.pragma("synchronous = FULL");
     database.pragma("foreign_keys = ON");
     migrate(database, file, migrations);
+    database.pragma(`busy_timeout = ${busyTimeoutMs.toString()}`);
     return database;
   } catch (error) {
     database?.close();
-    const full = asDiskFull(`opening the database ${file}`, error);
-    if (full !== error) throw full;
-    if (error instanceof DatabaseTooNewError || !isEnvironmental(error))
-      throw error;
-    throw new DatabaseUnreadableError(file, error);
+    throw asDatabaseFault(`opening the database ${file}`, file, error);
   }
 }
 
@@ -69,7 +68,8 @@ function migrate(
   for (const [index, migration] of migrations.entries()) {
     if (migration.version !== index + 1)
       throw new Error(`migration ${migration.name} is out of order`);
-    apply.immediate(migration);
+    // Asked here too: whoever holds the write lock must not keep an up-to-date database from being opened.
+    if (schemaVersion(database) < migration.version) apply.immediate(migration);
   }
 }
 
@@ -97,13 +97,4 @@ function schemaVersion(database: Database): number {
       )
       .get()?.version ?? 0
   );
-}
-
-/** A fault of file, disk or lock; a wrong statement of ours is not. */
-function isEnvironmental(error: unknown): boolean {
-  if (error instanceof BetterSqlite3.SqliteError)
-    return /^SQLITE_(NOTADB|CORRUPT|CANTOPEN|IOERR|READONLY|PERM|AUTH|BUSY|LOCKED|PROTOCOL)/.test(
-      error.code,
-    );
-  return error instanceof Error && "syscall" in error;
 }

@@ -1,16 +1,19 @@
 import { constants } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type {
-  HandleStore,
-  Logger,
-  VmHandles,
-  VmId,
-  VmRecord,
+import {
+  describeError,
+  type HandleStore,
+  type Logger,
+  type SavedHandles,
+  type VmHandles,
+  type VmId,
+  type VmRecord,
 } from "@banger/core";
 import { z } from "zod";
 import { hasErrorCode } from "../files/error-code.js";
 import { parseJson } from "../files/parse-json.js";
+import { orPathUnusable } from "../files/path-unusable.js";
 import { vmFileNames } from "../files/vm-files.js";
 import { writeAtomically } from "../files/write-atomically.js";
 
@@ -40,59 +43,70 @@ export class JsonHandleStore implements HandleStore {
     this.#logger = logger;
   }
 
+  async load(vm: VmRecord): Promise<SavedHandles> {
+    this.#cache.delete(vm.id);
+    const saved = await readSaved(handlesFile(vm));
+    if (saved.handles) this.#cache.set(vm.id, saved.handles);
+    return saved;
+  }
+
   async read(vm: VmRecord): Promise<VmHandles | undefined> {
     const cached = this.#cache.get(vm.id);
     if (cached) return cached;
-    const text = await this.#readFile(vm);
-    if (text === undefined) return undefined;
-    const parsed = handlesSchema.safeParse(parseJson(text));
-    if (!parsed.success) {
+    const { handles, problem } = await this.load(vm);
+    if (problem !== undefined)
       this.#logger.warn("Handles of a VM are unreadable and ignored", {
         vmId: vm.id,
-        problem: z.prettifyError(parsed.error),
+        problem,
       });
-      return undefined;
-    }
-    this.#cache.set(vm.id, parsed.data);
-    return parsed.data;
+    return handles;
   }
 
+  /** @throws PathUnusableError, DiskFullError */
   async write(vm: VmRecord, handles: VmHandles): Promise<void> {
     const checked = handlesSchema.parse(handles);
-    await writeAtomically(
-      handlesFile(vm),
-      `${JSON.stringify(checked, undefined, 2)}\n`,
+    const file = handlesFile(vm);
+    await orPathUnusable(file, () =>
+      writeAtomically(file, `${JSON.stringify(checked, undefined, 2)}\n`),
     );
     this.#cache.set(vm.id, checked);
   }
 
+  /** @throws PathUnusableError */
   async clear(vm: VmRecord): Promise<void> {
-    await rm(handlesFile(vm), { force: true });
+    const file = handlesFile(vm);
+    await orPathUnusable(file, () => rm(file, { force: true }));
     this.#cache.delete(vm.id);
   }
+}
 
-  async #readFile(vm: VmRecord): Promise<string | undefined> {
-    try {
-      const handle = await open(
-        handlesFile(vm),
-        constants.O_RDONLY | constants.O_NONBLOCK,
-      );
-      try {
-        const buffer = Buffer.alloc(mostBytes);
-        const { bytesRead } = await handle.read(buffer, 0, mostBytes, 0);
-        return buffer.toString("utf8", 0, bytesRead);
-      } finally {
-        await handle.close();
-      }
-    } catch (error) {
-      if (hasErrorCode(error, "ENOENT")) return undefined;
-      if (!hasErrorCode(error, "EISDIR", "EACCES", "EIO")) throw error;
-      this.#logger.warn("Handles of a VM are unreadable and ignored", {
-        vmId: vm.id,
-        error,
-      });
-      return undefined;
-    }
+async function readSaved(file: string): Promise<SavedHandles> {
+  let text: string;
+  try {
+    text = await readStart(file);
+  } catch (error) {
+    if (hasErrorCode(error, "ENOENT")) return {};
+    return { problem: `${file} cannot be read: ${describeError(error)}` };
+  }
+  const value = parseJson(text);
+  if (value === undefined) return { problem: `${file} is damaged: no JSON` };
+  const parsed = handlesSchema.safeParse(value);
+  if (parsed.success) return { handles: parsed.data };
+  const [issue] = parsed.error.issues;
+  const where = issue?.path.join(".") ?? "";
+  const what = `${where === "" ? "" : `${where}: `}${issue?.message ?? "not valid"}`;
+  return { problem: `${file} is damaged: ${what}` };
+}
+
+async function readStart(file: string): Promise<string> {
+  // Something else than a file in its place must not block the daemon.
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const buffer = Buffer.alloc(mostBytes);
+    const { bytesRead } = await handle.read(buffer, 0, mostBytes, 0);
+    return buffer.toString("utf8", 0, bytesRead);
+  } finally {
+    await handle.close();
   }
 }
 

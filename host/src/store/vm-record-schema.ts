@@ -1,4 +1,10 @@
-import type { Json, VmRuntime, VmSpec, VmWorkspace } from "@banger/core";
+import type {
+  Json,
+  VmRuntime,
+  VmSpec,
+  VmStats,
+  VmWorkspace,
+} from "@banger/core";
 import { z } from "zod";
 
 // Loose objects: a field that a newer banger wrote survives our reading and writing the row. `satisfies` fails the build when the
@@ -12,6 +18,11 @@ const timelineEntry = z.looseObject({
   durationMs: z.number(),
   failed: z.literal(true).exactOptional(),
 });
+
+const time = z.string().max(64);
+const port = z.int().min(1).max(65535);
+const bytes = z.int().min(0);
+const load = z.number().min(0);
 
 export const vmStateSchema = z.enum(["created", "running", "stopped", "error"]);
 
@@ -30,7 +41,7 @@ export const vmRuntimeSchema = z.looseObject({
   directory: z.string().startsWith("/"),
   runDirectory: z.string().startsWith("/"),
   guestIp: z.string(),
-  ssh: z.looseObject({ host: z.string(), port: z.int().min(1).max(65535) }),
+  ssh: z.looseObject({ host: z.string(), port }),
   dnsName: z.string(),
   networkMode: z.string(),
   driver: z.string().exactOptional(),
@@ -47,9 +58,31 @@ export const vmRuntimeSchema = z.looseObject({
   lastStart: z.array(timelineEntry).exactOptional(),
   provisional: z.literal(true).exactOptional(),
   prepared: z.literal(true).exactOptional(),
+  changing: vmSpecSchema.exactOptional(),
+  deleting: z.literal(true).exactOptional(),
+  problems: z.array(z.string().max(10_000)).max(1_000).exactOptional(),
+  lastUsedAt: time.exactOptional(),
+  forwards: z
+    .array(z.looseObject({ address: z.ipv4(), port, guestPort: port }))
+    .max(1_000)
+    .exactOptional(),
 }) satisfies z.ZodType<VmRuntime>;
 
 export const vmWorkspaceSchema = z.looseObject({
   guestPath: z.string(),
   sourcePath: z.string(),
 }) satisfies z.ZodType<VmWorkspace>;
+
+export const vmStatsSchema = z.looseObject({
+  collectedAt: time,
+  cpuPercent: z.number().min(0).exactOptional(),
+  residentBytes: bytes,
+  diskBytes: bytes,
+  guest: z
+    .looseObject({
+      memoryTotalBytes: bytes,
+      memoryAvailableBytes: bytes,
+      loadAverage: z.tuple([load, load, load]),
+    })
+    .exactOptional(),
+}) satisfies z.ZodType<VmStats>;

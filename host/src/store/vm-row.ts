@@ -5,6 +5,7 @@ import {
   vmRuntimeSchema,
   vmSpecSchema,
   vmStateSchema,
+  vmStatsSchema,
   vmWorkspaceSchema,
 } from "./vm-record-schema.js";
 
@@ -20,7 +21,11 @@ export interface VmRow {
   readonly spec: string;
   readonly runtime: string;
   readonly workspace: string | null;
+  readonly stats: string | null;
 }
+
+/** The columns that a change of the record writes. */
+export type VmRecordColumns = Omit<VmRow, "lease" | "stats">;
 
 /** Where a VM's directories are, when its row no longer says. */
 export type DirectoriesOf = (id: VmRecord["id"]) => {
@@ -73,6 +78,9 @@ export function readVmRow(row: VmRow, directoriesOf: DirectoriesOf): ReadRow {
   const state = vmStateSchema.safeParse(row.state);
   if (!state.success) damaged.push("state");
 
+  // What was seen is seen again soon: damage of it is not the VM's.
+  const stats = vmStatsSchema.safeParse(parseJson(row.stats ?? "")).data;
+
   const vm: VmRecord = {
     id,
     name: row.name,
@@ -83,6 +91,7 @@ export function readVmRow(row: VmRow, directoriesOf: DirectoriesOf): ReadRow {
     spec,
     runtime,
     ...(workspace?.success ? { workspace: workspace.data } : {}),
+    ...(stats === undefined ? {} : { stats }),
   };
   if (damaged.length === 0) return { vm, damaged };
   const lastError = `the record is damaged (${damaged.join(", ")}): delete this VM`;
@@ -92,8 +101,8 @@ export function readVmRow(row: VmRow, directoriesOf: DirectoriesOf): ReadRow {
   };
 }
 
-/** The columns that hold a record's values; the lease is not part of a record. */
-export function renderVmRow(vm: VmRecord): Omit<VmRow, "lease"> {
+/** The columns that hold a record's values; the lease is not part of a record, and stats are written by themselves. */
+export function renderVmRow(vm: VmRecord): VmRecordColumns {
   return {
     id: vm.id,
     name: vm.name,

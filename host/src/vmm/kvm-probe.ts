@@ -181,5 +181,7 @@ export class KvmProbe {
 
 /** A busy moment may have failed a probe, so a refusal is asked for again after a day. */
 function isRecent({ checkedAt }: KvmVerdict): boolean {
-  return Date.now() - Date.parse(checkedAt) < 24 * 60 * 60_000;
+  const ageMs = Date.now() - Date.parse(checkedAt);
+  // One from the future was made before the clock was set back, nobody knows when.
+  return ageMs >= 0 && ageMs < 24 * 60 * 60_000;
 }

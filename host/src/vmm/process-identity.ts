@@ -1,5 +1,6 @@
-import { readFile, readdir, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { hasErrorCode } from "../files/error-code.js";
+import { readProc, readStat } from "./proc-files.js";
 
 /** A process told apart from a later one with the same pid. */
 export interface ProcessIdentity {
@@ -12,14 +13,13 @@ export interface ProcessIdentity {
 export async function identifyProcess(
   pid: number,
 ): Promise<ProcessIdentity | undefined> {
-  const text = await readProc(`/proc/${String(pid)}/stat`);
-  if (text === undefined) return undefined;
-  // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  const [state] = fields;
-  const pidStartTicks = Number(fields[19]);
-  if (state === "Z" || state === "X" || !Number.isInteger(pidStartTicks))
-    return undefined;
+  const field = await readStat(pid);
+  const state = field?.(3);
+  const pidStartTicks = Number(field?.(22));
+  // Field 20 counts threads. A killed process is shown as a zombie once its first thread has ended; until the last one has, its sockets
+  // and the locks on its disks are held.
+  const hasEnded = state === "X" || (state === "Z" && Number(field?.(20)) <= 1);
+  if (hasEnded || !Number.isInteger(pidStartTicks)) return undefined;
   return { pid, pidStartTicks };
 }
 
@@ -29,37 +29,57 @@ export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
   return current?.pidStartTicks === identity.pidStartTicks;
 }
 
-/** Live processes that have `argument` as one of their arguments. */
-export function findByArgument(
-  argument: string,
-): Promise<readonly ProcessIdentity[]> {
-  return findByArguments((args) => args.includes(argument));
+/** A process and its arguments, the program's name first. */
+export interface CommandLine {
+  readonly pid: number;
+  readonly args: readonly string[];
 }
 
-/** Live processes of this user whose arguments, the program's name first, satisfy a condition. */
-export async function findByArguments(
-  matches: (args: readonly string[]) => boolean,
-): Promise<readonly ProcessIdentity[]> {
-  const found: ProcessIdentity[] = [];
+/** Of every process there is. */
+export async function readCommandLines(): Promise<readonly CommandLine[]> {
+  const found: CommandLine[] = [];
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
-    const commandLine = await readProc(`/proc/${entry}/cmdline`);
-    if (commandLine === undefined || !matches(commandLine.split("\0")))
-      continue;
+    const text = await readProc(`/proc/${entry}/cmdline`);
+    if (text !== undefined)
+      found.push({ pid: Number(entry), args: text.split("\0") });
+  }
+  return found;
+}
+
+/** Live processes of this user that have `argument` as one of their arguments. */
+export function findByArgument(
+  argument: string,
+  commandLines?: () => Promise<readonly CommandLine[]>,
+): Promise<readonly ProcessIdentity[]> {
+  return findByArguments((args) => args.includes(argument), commandLines);
+}
+
+/**
+ * Live processes of this user whose arguments, the program's name first, satisfy a condition.
+ * @param commandLines where the arguments come from; default: read for this call
+ */
+export async function findByArguments(
+  matches: (args: readonly string[]) => boolean,
+  commandLines: () => Promise<readonly CommandLine[]> = readCommandLines,
+): Promise<readonly ProcessIdentity[]> {
+  const found: ProcessIdentity[] = [];
+  for (const { pid, args } of await commandLines()) {
     // Anybody may start a program with any arguments.
-    if (!(await isOwn(entry))) continue;
-    const identity = await identifyProcess(Number(entry));
+    if (!matches(args) || !(await isOwn(pid))) continue;
+    const identity = await identifyProcess(pid);
     if (identity) found.push(identity);
   }
   return found;
 }
 
 /** Is it this user's? In a user namespace of the user it has another uid, one of the user's subordinate ones. */
-async function isOwn(pid: string): Promise<boolean> {
+export async function isOwn(pid: number): Promise<boolean> {
   try {
     // Root may signal everybody's.
-    if (process.getuid?.() === 0) return (await stat(`/proc/${pid}`)).uid === 0;
-    return process.kill(Number(pid), 0);
+    if (process.getuid?.() === 0)
+      return (await stat(`/proc/${String(pid)}`)).uid === 0;
+    return process.kill(pid, 0);
   } catch (error) {
     if (hasErrorCode(error, "ENOENT", "ESRCH", "EPERM")) return false;
     throw error;
@@ -76,9 +96,8 @@ export interface ProcessGroup {
 export async function processGroupOf(
   pid: number,
 ): Promise<ProcessGroup | undefined> {
-  const text = await readProc(`/proc/${String(pid)}/stat`);
-  const fields = text?.slice(text.lastIndexOf(")") + 2).split(" ");
-  return fields && { group: Number(fields[2]), session: Number(fields[3]) };
+  const field = await readStat(pid);
+  return field && { group: Number(field(5)), session: Number(field(6)) };
 }
 
 export async function hasArgument(
@@ -87,16 +106,4 @@ export async function hasArgument(
 ): Promise<boolean> {
   const commandLine = await readProc(`/proc/${String(pid)}/cmdline`);
   return commandLine?.split("\0").includes(argument) ?? false;
-}
-
-async function readProc(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // ESRCH: it ended between open and read; EACCES: somebody else's.
-    if (code === "ENOENT" || code === "ESRCH" || code === "EACCES")
-      return undefined;
-    throw error;
-  }
 }

@@ -9,16 +9,24 @@ import {
   type VmmDriver,
   type VmmFeatures,
   type VmmLaunch,
+  type VmmSignal,
+  type VmmUsage,
   type VmRecord,
 } from "@banger/core";
 import { orDiskFull } from "../files/disk-full.js";
+import { hasErrorCode } from "../files/error-code.js";
 import {
   findByArgument,
   hasArgument,
   identifyProcess,
   isAlive,
+  isOwn,
+  readCommandLines,
   type ProcessIdentity,
 } from "./process-identity.js";
+import { holdsListener } from "./process-sockets.js";
+import { usageOf } from "./process-usage.js";
+import { SharedScan } from "./shared-scan.js";
 import {
   consoleLog,
   qemuArguments,
@@ -31,6 +39,9 @@ import { VmmLaunchError } from "./vmm-errors.js";
 
 /** Longest wait for QEMU to open its monitor and report that the guest runs, ms. */
 const launchLimitMs = 30_000;
+
+/** Longest wait for a killed process to be gone, ms. */
+const endLimitMs = 10_000;
 
 /**
  * How long to wait between two looks whether a VMM still runs, ms: stops are waited for and take seconds, running VMs must cost an idle
@@ -52,6 +63,8 @@ export class QemuDriver implements VmmDriver {
     rootDisk: "qcow2",
   };
   readonly #commands: CommandRunner;
+  /** A daemon that begins looks for the VMMs of all its VMs at once. */
+  readonly #commandLines = new SharedScan(readCommandLines);
 
   constructor({ commands }: { commands: CommandRunner }) {
     this.#commands = commands;
@@ -138,15 +151,41 @@ export class QemuDriver implements VmmDriver {
     vm: VmRecord,
     saved: VmHandles | undefined,
   ): Promise<VmHandles | undefined> {
-    const argument = qmpArgument(vm);
+    // The saved process is not looked for among all others when it is one of those that would be found.
     if (
       saved &&
-      (await isAlive(saved)) &&
-      (await hasArgument(saved.pid, argument))
+      (await this.#isVmm(vm, saved)) &&
+      (await isOwn(saved.pid)) &&
+      (await holdsListener(saved.pid, qmpSocket(vm)))
     )
       return saved;
-    const [found] = await findByArgument(argument);
-    return found;
+    for (const candidate of await this.#processesOf(vm))
+      if (await holdsListener(candidate.pid, qmpSocket(vm))) return candidate;
+    return undefined;
+  }
+
+  async signal(
+    vm: VmRecord,
+    handles: VmHandles,
+    signal: VmmSignal,
+  ): Promise<void> {
+    if (await this.#isVmm(vm, handles)) send(handles, `SIG${signal}`);
+  }
+
+  usage(handles: VmHandles): Promise<VmmUsage | undefined> {
+    return usageOf(handles);
+  }
+
+  #processesOf(vm: VmRecord): Promise<readonly ProcessIdentity[]> {
+    return findByArgument(qmpArgument(vm), () => this.#commandLines.ask());
+  }
+
+  /** Is this very process alive, and was it started for this VM? */
+  async #isVmm(vm: VmRecord, identity: ProcessIdentity): Promise<boolean> {
+    return (
+      (await hasArgument(identity.pid, qmpArgument(vm))) &&
+      (await isAlive(identity))
+    );
   }
 
   async waitForExit(handles: VmHandles, signal: AbortSignal): Promise<void> {
@@ -160,25 +199,29 @@ export class QemuDriver implements VmmDriver {
   }
 
   async kill(vm: VmRecord, handles: VmHandles | undefined): Promise<void> {
-    if (handles && (await hasArgument(handles.pid, qmpArgument(vm))))
-      await end(handles);
-    // One that was spawned but never recorded has the same argument.
-    for (const stray of await findByArgument(qmpArgument(vm))) await end(stray);
+    if (handles && (await this.#isVmm(vm, handles))) await end(handles);
+    // One that was spawned but never recorded has the same argument, one that hangs before it listens too.
+    for (const stray of await this.#processesOf(vm)) await end(stray);
     await rm(qmpSocket(vm), { force: true });
   }
 }
 
 /** SIGKILL, and wait until it is gone: QEMU holds locks on its disks until then. */
 async function end(identity: ProcessIdentity): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = performance.now() + endLimitMs;
   while (await isAlive(identity)) {
-    try {
-      process.kill(identity.pid, "SIGKILL");
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-    }
-    if (Date.now() > deadline)
+    send(identity, "SIGKILL");
+    if (performance.now() > deadline)
       throw new Error(`process ${String(identity.pid)} does not end`);
     await sleep(5);
+  }
+}
+
+function send({ pid }: ProcessIdentity, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    // It ended since it was looked at.
+    if (!hasErrorCode(error, "ESRCH")) throw error;
   }
 }

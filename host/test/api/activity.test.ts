@@ -1,27 +1,46 @@
-import { fakeVmId } from "@banger/core/testing";
+import { OperationRegistry } from "@banger/core";
+import { fakeVmId, memoryLogger } from "@banger/core/testing";
 import { expect, it } from "vitest";
 import { Activity } from "../../src/api/activity.js";
 
-it("knows what is under way", () => {
-  const activity = new Activity(() => undefined);
+function activityOf(
+  onSessionEnd: (vmId: string, remaining: number) => void = () => undefined,
+) {
+  const operations = new OperationRegistry({ logger: memoryLogger() });
+  return { operations, activity: new Activity(operations, onSessionEnd) };
+}
+
+it("is idle while there is neither an operation nor a session", async () => {
+  const { operations, activity } = activityOf();
   expect(activity.isIdle).toBe(true);
-  const ended = activity.beginOperation(
-    "op-1",
-    "POST /v1/vms",
-    new AbortController(),
-  );
-  expect(activity.operations).toMatchObject([
-    { id: "op-1", what: "POST /v1/vms" },
-  ]);
+  await operations.run("x", {}, () => {
+    expect(activity.isIdle).toBe(false);
+    return Promise.resolve();
+  });
+  expect(activity.isIdle).toBe(true);
+  const ended = activity.beginSession(fakeVmId(1), new AbortController());
   expect(activity.isIdle).toBe(false);
   ended();
-  expect(activity.operations).toEqual([]);
   expect(activity.isIdle).toBe(true);
+});
+
+it("tells when a session begins", () => {
+  const operations = new OperationRegistry({ logger: memoryLogger() });
+  const told: string[] = [];
+  const activity: Activity = new Activity(
+    operations,
+    () => undefined,
+    (vmId) => told.push(`${vmId} ${String(activity.sessionsOf(vmId))}`),
+  );
+  activity.beginSession(fakeVmId(1), new AbortController());
+  expect(told).toEqual([`${fakeVmId(1)} 1`]);
 });
 
 it("counts the sessions of each VM and tells each end once", () => {
   const ends: [string, number][] = [];
-  const activity = new Activity((id, remaining) => ends.push([id, remaining]));
+  const { activity } = activityOf((id, remaining) =>
+    ends.push([id, remaining]),
+  );
   const [one, two] = [fakeVmId(1), fakeVmId(2)];
   const first = activity.beginSession(one, new AbortController());
   const second = activity.beginSession(one, new AbortController());
@@ -47,27 +66,30 @@ it("counts the sessions of each VM and tells each end once", () => {
 });
 
 it("ends by cancelling everything and waiting for its clean-up", async () => {
-  const activity = new Activity(() => undefined);
-  const operation = new AbortController();
+  const { operations, activity } = activityOf();
+  let operationEnded = (): void => undefined;
+  let aborted = false;
+  const running = operations.run("x", {}, ({ signal }) => {
+    signal.addEventListener("abort", () => (aborted = true));
+    return new Promise<void>((resolve) => (operationEnded = resolve));
+  });
   const session = new AbortController();
-  const operationEnded = activity.beginOperation("op-1", "x", operation);
   const sessionEnded = activity.beginSession(fakeVmId(1), session);
   let isOver = false;
   const end = activity.end(60_000).then(() => (isOver = true));
-  expect([operation.signal.aborted, session.signal.aborted]).toEqual([
-    true,
-    true,
-  ]);
-  operationEnded();
+  expect([aborted, session.signal.aborted]).toEqual([true, true]);
+  sessionEnded();
   await new Promise(setImmediate);
   expect(isOver).toBe(false);
-  sessionEnded();
+  operationEnded();
   await end;
+  await running;
 });
 
 it("does not wait for ever for what does not end", async () => {
-  const activity = new Activity(() => undefined);
-  activity.beginOperation("op-1", "x", new AbortController());
+  const { operations, activity } = activityOf();
+  void operations.run("x", {}, () => new Promise(() => undefined));
+  activity.beginSession(fakeVmId(1), new AbortController());
   await activity.end(1);
-  await new Activity(() => undefined).end(60_000);
+  await activityOf().activity.end(60_000);
 });

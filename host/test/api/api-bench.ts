@@ -4,7 +4,13 @@ import {
   type IncomingMessage,
 } from "node:http";
 import { connect, type Socket } from "node:net";
-import type { GuestCommand, GuestSsh, VmRecord, VmService } from "@banger/core";
+import {
+  OperationRegistry,
+  type GuestCommand,
+  type GuestSsh,
+  type VmRecord,
+  type VmService,
+} from "@banger/core";
 import { fakeVm, memoryLogger, type MemoryLogger } from "@banger/core/testing";
 import { onTestFinished } from "vitest";
 import { Activity } from "../../src/api/activity.js";
@@ -18,6 +24,7 @@ import {
   type Frame,
 } from "../../src/api/frames.js";
 import type { Route } from "../../src/api/route.js";
+import { operationRoutes } from "../../src/api/routes/operation-routes.js";
 import { vmRoutes } from "../../src/api/routes/vm-routes.js";
 import { ApiServer } from "../../src/api/server.js";
 import { ConsoleReader } from "../../src/files/console-reader.js";
@@ -27,6 +34,7 @@ import { FakeProcess } from "./fake-process.js";
 export interface Bench {
   readonly socketPath: string;
   readonly server: ApiServer;
+  readonly operations: OperationRegistry;
   readonly activity: Activity;
   readonly config: { changed: boolean };
   readonly logger: MemoryLogger;
@@ -42,8 +50,9 @@ export async function startServer(
   vm: VmRecord = fakeVm({ state: "running" }),
 ): Promise<Bench> {
   const socketPath = `${await temporaryDirectory()}/bangerd.sock`;
-  const activity = new Activity(() => undefined);
   const logger = memoryLogger();
+  const operations = new OperationRegistry({ logger });
+  const activity = new Activity(operations, () => undefined);
   const process = new FakeProcess();
   const executed: GuestCommand[] = [];
   const launched: VmRecord[] = [];
@@ -60,6 +69,7 @@ export async function startServer(
     },
     connect: () => Promise.resolve(),
     disconnect: () => Promise.resolve(),
+    openPort: () => Promise.reject(new Error("no port is opened here")),
   };
   const config = { changed: false };
   const routes = vmRoutes({
@@ -69,12 +79,13 @@ export async function startServer(
     onLaunched: (started) => launched.push(started),
   });
   const server = new ApiServer({
-    routes: [...routes, ...more],
+    routes: [...routes, ...operationRoutes({ operations }), ...more],
     version: "1.2.3",
     build: "build-a",
     configChanged: () => config.changed,
     socketPath,
     logger,
+    operations,
     activity,
     vmService: service,
     guestSsh,
@@ -82,7 +93,7 @@ export async function startServer(
   await server.listen();
   onTestFinished(() => server.close());
   return {
-    ...{ socketPath, server, activity, config },
+    ...{ socketPath, server, operations, activity, config },
     ...{ logger, process, executed, launched },
   };
 }

@@ -1,21 +1,30 @@
-import type { ImageStore, PluginRegistry, VmService } from "@banger/core";
+import {
+  OperationRegistry,
+  type ImageStore,
+  type PluginRegistry,
+  type VmService,
+} from "@banger/core";
+import { memoryLogger } from "@banger/core/testing";
 import { describe, expect, it } from "vitest";
-import { Activity } from "../../src/api/activity.js";
 import { openApiDocument } from "../../src/api/openapi.js";
 import { daemonRoutes } from "../../src/api/routes/daemon-routes.js";
 import { imageRoutes } from "../../src/api/routes/image-routes.js";
+import { operationRoutes } from "../../src/api/routes/operation-routes.js";
 import { pluginRoutes } from "../../src/api/routes/plugin-routes.js";
 import { vmRoutes } from "../../src/api/routes/vm-routes.js";
 import { ConsoleReader } from "../../src/files/console-reader.js";
 import {
   changeVmBody,
   createVmBody,
+  killVmBody,
   logsQuery,
+  pruneVmsBody,
   stopVmBody,
 } from "../../src/api/schemas.js";
 import { ask, startServer } from "./api-bench.js";
 
 const nothing = () => Promise.resolve();
+const operations = new OperationRegistry({ logger: memoryLogger() });
 const routes = [
   ...vmRoutes({
     vmService: {} as unknown as VmService,
@@ -29,9 +38,11 @@ const routes = [
     enabledPlugins: () => [],
     setEnabled: nothing,
   }),
+  ...operationRoutes({ operations }),
   ...daemonRoutes({
     facts: { version: "1", build: "b", startedAt: "", logFile: "" },
-    activity: new Activity(() => undefined),
+    operations,
+    reconcileReport: () => undefined,
     countRunning: () => Promise.resolve(0),
     requestStop: () => undefined,
     diagnose: () => Promise.resolve([]),
@@ -78,6 +89,31 @@ describe("openApiDocument", () => {
       }
   });
 
+  it("describes the VMs that routes answer with", () => {
+    const schemaOf = (method: string, path: string): Tree => {
+      const { responses } = document.paths[path]?.[method] as {
+        responses: { 200: { content: Record<string, { schema: Tree }> } };
+      };
+      return Object.values(responses[200].content)[0]?.schema ?? {};
+    };
+    const described = {
+      properties: {
+        state: { enum: ["created", "running", "stopped", "error"] },
+        runtime: { properties: { guestIp: { type: "string" } } },
+      },
+    };
+    expect(schemaOf("get", "/v1/vms/{vm}")).toMatchObject(described);
+    expect(schemaOf("get", "/v1/vms")).toMatchObject({
+      type: "array",
+      items: described,
+    });
+    const { oneOf } = schemaOf("post", "/v1/vms/{vm}/restart") as {
+      oneOf: { properties: { type: { const: string }; value?: Tree } }[];
+    };
+    const result = oneOf.find(({ properties }) => properties.value);
+    expect(result?.properties.value).toMatchObject(described);
+  });
+
   it("is JSON, and its references lead somewhere", () => {
     expect(JSON.parse(JSON.stringify(document))).toMatchObject({
       openapi: "3.1.0",
@@ -109,6 +145,8 @@ describe("schemas", () => {
     expect(createVmBody.parse({})).toEqual({ start: true });
     expect(stopVmBody.parse(undefined)).toEqual({ force: false });
     expect(stopVmBody.parse({})).toEqual({ force: false });
+    expect(killVmBody.parse(undefined)).toEqual({ signal: "KILL" });
+    expect(killVmBody.parse({})).toEqual({ signal: "KILL" });
     expect(logsQuery.parse({})).toEqual({ follow: "false", lines: 10_000 });
     expect(logsQuery.parse({ lines: "5" }).lines).toBe(5);
   });
@@ -117,7 +155,12 @@ describe("schemas", () => {
     [createVmBody, { unknown: 1 }],
     [createVmBody, { accel: "fast" }],
     [createVmBody, { plugins: "nat" }],
-    [changeVmBody, { name: "x" }],
+    [changeVmBody, { name: 1 }],
+    [killVmBody, { signal: "SIGTERM" }],
+    [killVmBody, { signal: "STOP" }],
+    [pruneVmsBody, {}],
+    [pruneVmsBody, { ids: ["web"] }],
+    [pruneVmsBody, { ids: ["0123456789abc"] }],
     [stopVmBody, { force: "yes" }],
     [stopVmBody, null],
     [logsQuery, { lines: "0" }],

@@ -7,7 +7,13 @@ import { fakeVm } from "@banger/core/testing";
 import { describe, expect, it, vi } from "vitest";
 import { readRoute } from "../../src/api/route.js";
 import { temporaryDirectory } from "../files/temporary-directory.js";
-import { ask, open, startServer, StreamClient } from "./api-bench.js";
+import {
+  ask,
+  open,
+  startServer,
+  StreamClient,
+  type Bench,
+} from "./api-bench.js";
 
 const events = (text: string): Record<string, unknown>[] =>
   text
@@ -137,6 +143,76 @@ describe("bodies", () => {
   });
 });
 
+describe("VM routes", () => {
+  it("restart begins the wait for a session, like a start", async () => {
+    const vm = fakeVm({ name: "again" });
+    const asked: string[] = [];
+    const bench = await startServer({
+      restart: (reference) => {
+        asked.push(reference);
+        return Promise.resolve(vm);
+      },
+    });
+    const { text } = await ask(bench, "POST", "/v1/vms/again/restart");
+    expect(events(text).at(-1)).toMatchObject({ value: { name: "again" } });
+    expect(asked).toEqual(["again"]);
+    expect(bench.launched).toEqual([vm]);
+  });
+
+  it.each([
+    [undefined, "KILL"],
+    ['{"signal": "TERM"}', "TERM"],
+  ])("kill with body %s sends %s", async (body, expected) => {
+    const sent: string[] = [];
+    const bench = await startServer({
+      kill: (_vm, signal) => {
+        sent.push(signal);
+        return Promise.resolve(fakeVm());
+      },
+    });
+    const answer = await ask(bench, "POST", "/v1/vms/a/kill", body);
+    expect(answer.status).toBe(200);
+    expect(sent).toEqual([expected]);
+  });
+
+  it("touch answers at once with the record", async () => {
+    const bench = await startServer({
+      touch: (reference) => Promise.resolve(fakeVm({ name: reference })),
+    });
+    const { status, text } = await ask(bench, "POST", "/v1/vms/web/touch");
+    expect(status).toBe(200);
+    expect(JSON.parse(text)).toMatchObject({ name: "web" });
+  });
+
+  it("prune hands over the ids and answers with the deleted", async () => {
+    const given: unknown[] = [];
+    const gone = fakeVm({ state: "stopped" });
+    const bench = await startServer({
+      prune: (ids) => {
+        given.push(ids);
+        return Promise.resolve([gone]);
+      },
+    });
+    const ids = ["aaaaaaaaaaaa", "bbbbbbbbbbbb"];
+    const body = JSON.stringify({ ids });
+    const { text } = await ask(bench, "POST", "/v1/vms/prune", body);
+    expect(events(text).at(-1)).toMatchObject({ value: [{ id: gone.id }] });
+    expect(given).toEqual([ids]);
+  });
+
+  it("PATCH renames", async () => {
+    const changes: unknown[] = [];
+    const bench = await startServer({
+      reconfigure: (_vm, change) => {
+        changes.push(change);
+        return Promise.resolve(fakeVm());
+      },
+    });
+    await ask(bench, "PATCH", "/v1/vms/a", '{"name": "b"}');
+    expect(changes).toEqual([{ name: "b" }]);
+  });
+});
+
 describe("a full disk", () => {
   it("is no bug, wherever it is met", async () => {
     const full = Object.assign(new Error("write"), { code: "ENOSPC" });
@@ -230,6 +306,17 @@ describe("operations", () => {
 describe("another build's client", () => {
   const headers = { "banger-build": "build-b" };
 
+  /** Something is under way until the answer is called. */
+  function busyWith({ operations }: Bench): () => Promise<void> {
+    let end = (): void => undefined;
+    const work = new Promise<void>((resolve) => (end = resolve));
+    const result = operations.run("x", {}, () => work);
+    return () => {
+      end();
+      return result;
+    };
+  }
+
   it("is told the same of its own build when the configuration has changed", async () => {
     const bench = await startServer();
     const own = { "banger-build": "build-a" };
@@ -238,13 +325,9 @@ describe("another build's client", () => {
     expect(await status()).toBe(200);
     bench.config.changed = true;
     expect(await status()).toBe(409);
-    const ended = bench.activity.beginOperation(
-      "op-1",
-      "x",
-      new AbortController(),
-    );
+    const ended = busyWith(bench);
     expect(await status()).toBe(200);
-    ended();
+    await ended();
   });
 
   it("is told to replace the daemon, but only while nothing is under way", async () => {
@@ -254,15 +337,11 @@ describe("another build's client", () => {
     expect(JSON.parse(refused.text)).toMatchObject({
       code: "ERR_DAEMON_OUTDATED",
     });
-    const ended = bench.activity.beginOperation(
-      "op-1",
-      "x",
-      new AbortController(),
-    );
+    const ended = busyWith(bench);
     expect(
       (await ask(bench, "GET", "/v1/vms", undefined, headers)).status,
     ).toBe(200);
-    ended();
+    await ended();
     expect(
       (await ask(bench, "GET", "/v1/vms", undefined, headers)).status,
     ).toBe(409);
@@ -276,14 +355,10 @@ describe("another build's client", () => {
     const bench = await startServer();
     const outdated = StreamClient.open(bench, { build: "build-b" });
     await expect(outdated).rejects.toThrow(/^HTTP\/1\.1 409 /);
-    const ended = bench.activity.beginOperation(
-      "op-1",
-      "x",
-      new AbortController(),
-    );
+    const ended = busyWith(bench);
     const busy = await StreamClient.open(bench, { build: "build-b" });
     busy.socket.destroy();
-    ended();
+    await ended();
     const same = await StreamClient.open(bench, { build: "build-a" });
     same.socket.destroy();
   });

@@ -46,13 +46,19 @@ describe("loadConfig", () => {
     expect(missing.values).toEqual(empty.values);
     expect(missing.values).toEqual({
       logLevel: "info",
+      statsPollIntervalMs: 10_000,
       vmDefaults: {
         image: "debian-bookworm",
         vcpus: 2,
         memoryMiB: 2000,
         diskSizeBytes: 8 * 2 ** 30,
       },
-      vmm: { accel: "auto", readyTimeoutMs: 180_000, stopTimeoutMs: 20_000 },
+      vmm: {
+        accel: "auto",
+        readyTimeoutMs: 180_000,
+        stopTimeoutMs: 20_000,
+        reconcileTimeoutMs: 30_000,
+      },
       images: {},
       plugins: {
         enabled: ["work-disk", "file-sync", "dns", "nat"],
@@ -90,39 +96,67 @@ describe("loadConfig", () => {
   it("takes every key from the file", async () => {
     const { values, provenance } = await load(`
       log_level = "debug"
+      stats_poll_interval = 60
+      auto_stop_stale_after = "7d"
       vm_defaults = { image = "mine", vcpus = 3, memory = 768, disk_size = "1.5G" }
       images.mirror = "https://deb.example.org/debian"
       [vmm]
       accel = "emulate"
       ready_timeout = "3m"
       stop_timeout = 0.5
+      reconcile_timeout = "250ms"
       [plugins]
       enabled = []
       packages = ["banger-plugin-x"]
     `);
     expect(values).toEqual({
       logLevel: "debug",
+      statsPollIntervalMs: 60_000,
+      autoStopStaleAfterMs: 7 * 24 * 3_600_000,
       vmDefaults: {
         image: "mine",
         vcpus: 3,
         memoryMiB: 768,
         diskSizeBytes: 1.5 * 2 ** 30,
       },
-      vmm: { accel: "emulate", readyTimeoutMs: 180_000, stopTimeoutMs: 500 },
+      vmm: {
+        accel: "emulate",
+        readyTimeoutMs: 180_000,
+        stopTimeoutMs: 500,
+        reconcileTimeoutMs: 250,
+      },
       images: { mirror: "https://deb.example.org/debian" },
       plugins: { enabled: [], packages: ["banger-plugin-x"] },
     });
     const sources = [...provenance.values()].map(({ source }) => source);
     expect(new Set(sources)).toEqual(new Set(["file"]));
     expect(provenance.get("vm_defaults.memory")?.value).toBe(768);
-    expect(operationSettings(values)).toEqual({
+    let enabled = ["nat"];
+    const settings = operationSettings(values, () => enabled);
+    expect(settings).toEqual({
       defaultImage: "mine",
       defaults: { vcpus: 3, memoryMiB: 768, diskSizeBytes: 1.5 * 2 ** 30 },
-      enabledPlugins: [],
+      enabledPlugins: ["nat"],
       accel: "emulate",
       readyTimeoutMs: 180_000,
       stopTimeoutMs: 500,
+      reconcileTimeoutMs: 250,
     });
+    enabled = [];
+    expect(settings.enabledPlugins).toEqual([]);
+  });
+
+  it.each(["0", '"0"', '"0s"', "0.0"])(
+    "stops no VM that is not used with %s",
+    async (never) => {
+      const { values } = await load(`auto_stop_stale_after = ${never}`);
+      expect(values).not.toHaveProperty("autoStopStaleAfterMs");
+    },
+  );
+
+  it("stops VMs after up to a year", async () => {
+    const { values } = await load('auto_stop_stale_after = "365d"');
+    expect(values.autoStopStaleAfterMs).toBe(365 * 24 * 3_600_000);
   });
 
   it("names an unknown key with its line and the nearest name, at every level", async () => {
@@ -159,7 +193,7 @@ x = 1
         key: "colours",
         line: 6,
         message: "unknown key",
-        hint: "Known: images, log_level, plugins, vm_defaults, vmm",
+        hint: "Known: auto_stop_stale_after, images, log_level, plugins, stats_poll_interval, vm_defaults, vmm",
       },
     ]);
   });
@@ -203,6 +237,10 @@ x = 1
     ['[vmm]\nready_timeout = "90"', "vmm.ready_timeout", "is no duration"],
     ["[vmm]\nready_timeout = 0", "vmm.ready_timeout", "is no duration"],
     ['[vmm]\nready_timeout = "25h"', "vmm.ready_timeout", "is no duration"],
+    ['[vmm]\nready_timeout = "0"', "vmm.ready_timeout", "is no duration"],
+    ["stats_poll_interval = 0", "stats_poll_interval", "is no duration"],
+    ["auto_stop_stale_after = -1", "auto_stop_stale_after", "is no duration"],
+    ['auto_stop_stale_after = "366d"', "auto_stop_stale_after", "365 days"],
     ["[vmm]\nready_timeout = nan", "vmm.ready_timeout", "expected seconds"],
     ['[images]\nmirror = "ftp://x"', "images.mirror", "URL"],
     ['[images]\nmirror = "http://x/a b"', "images.mirror", "spaces"],

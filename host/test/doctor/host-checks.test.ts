@@ -1,9 +1,10 @@
-import type { Check, ImageStore, VmFiles } from "@banger/core";
+import type { Check, ImageStore, ReconcileReport, VmFiles } from "@banger/core";
 import {
   FakeCommandRunner,
   fakeHostFacts,
   fakeImage,
   fakeVm,
+  fakeVmId,
   FakeVmStore,
 } from "@banger/core/testing";
 import { describe, expect, it } from "vitest";
@@ -18,6 +19,15 @@ const programs =
   "qemu-system-x86_64 qemu-img mmdebstrap mke2fs busybox ssh-keygen newuidmap".split(
     " ",
   );
+
+const quietReport: ReconcileReport = {
+  startedAt: "2026-01-02T03:04:05.000Z",
+  durationMs: 12,
+  adopted: ["web"],
+  cleaned: ["db", "ci"],
+  removed: [],
+  problems: [],
+};
 
 function healthy(overrides: Partial<HostCheckDeps> = {}): HostCheckDeps {
   const commands = new FakeCommandRunner();
@@ -35,6 +45,7 @@ function healthy(overrides: Partial<HostCheckDeps> = {}): HostCheckDeps {
     } as unknown as VmFiles,
     hostFacts,
     defaultImage: "debian",
+    reconcileReport: () => quietReport,
     idProblem: () => Promise.resolve(undefined),
     ...overrides,
   };
@@ -141,6 +152,46 @@ describe("hostChecks", () => {
     });
   });
 
+  it("says what the daemon found when it began", async () => {
+    expect(await check("host.reconcile")).toMatchObject({
+      status: "pass",
+      detail: "1 adopted, 2 cleaned up, 0 removed",
+    });
+    const looking = { reconcileReport: () => undefined };
+    expect(await check("host.reconcile", looking)).toMatchObject({
+      status: "pass",
+    });
+    const problems = [
+      { vm: "web", text: "handles.json is damaged" },
+      { vm: "db", text: "did not answer" },
+      { vm: "gone", text: "did not answer" },
+    ];
+    const reconcileReport = (): ReconcileReport => ({
+      ...quietReport,
+      problems,
+    });
+    // The one named db was started since, and its problems are over.
+    const vmStore = new FakeVmStore([
+      fakeVm({ name: "web", runtime: { problems: ["damaged"] } }),
+      fakeVm({ id: fakeVmId(2), name: "db" }),
+    ]);
+    const found = { reconcileReport, vmStore };
+    expect(await check("host.reconcile", found)).toEqual({
+      id: "host.reconcile",
+      title: "VMs found running",
+      status: "warn",
+      detail: "web: handles.json is damaged",
+      fix: "banger vm show web",
+    });
+    const all = (): ReconcileReport => ({
+      ...quietReport,
+      problems: [{ vm: "all", text: "no database" }],
+    });
+    expect(
+      await check("host.reconcile", { reconcileReport: all }),
+    ).toMatchObject({ status: "warn", detail: "all: no database" });
+  });
+
   it("turns a check that throws into its own failure", async () => {
     const vmFiles = {
       freeBytes: () => Promise.reject(new Error("no such directory")),
@@ -154,6 +205,6 @@ describe("hostChecks", () => {
         detail: "no such directory",
       },
     ]);
-    expect(checks).toHaveLength(8);
+    expect(checks).toHaveLength(9);
   });
 });

@@ -15,7 +15,7 @@ it("empties what is too large, whatever is wrong with other logs", async () => {
     fakeVm({
       id: fakeVmId(index + 1),
       name,
-      runtime: { directory: `${home}/${name}` },
+      runtime: { directory: `${home}/${name}`, prepared: true },
     }),
   );
   // A file in the place of a directory.
@@ -31,4 +31,15 @@ it("empties what is too large, whatever is wrong with other logs", async () => {
   expect((await stat(vmm)).size).toBe(5);
   const levels = logger.entries.map(({ level }) => level);
   expect(levels).toEqual(["error", "error", "warn"]);
+});
+
+it("leaves the logs of VMs alone that no VMM writes", async () => {
+  const home = await temporaryDirectory();
+  const vm = fakeVm({ state: "stopped", runtime: { directory: home } });
+  const log = `${home}/console.log`;
+  await writeFile(log, "x");
+  await truncate(log, 17 * 2 ** 20);
+  const vmStore = new FakeVmStore([vm]);
+  await new LogLimiter({ vmStore, logger: memoryLogger() }).check();
+  expect((await stat(log)).size).toBe(17 * 2 ** 20);
 });

@@ -3,6 +3,7 @@ import {
   chown,
   lstat,
   mkdir,
+  rm,
   stat,
   symlink,
   writeFile,
@@ -53,6 +54,17 @@ describe("ensureDirectories", () => {
     expect((await lstat(paths.stateDirectory)).isSymbolicLink()).toBe(true);
   });
 
+  it("says what cannot be used: a file in a directory's place, or in its parent's", async () => {
+    const paths = await freshPaths();
+    const unusable = { code: "ERR_PATH_UNUSABLE", kind: "unavailable" };
+    await writeFile(paths.stateDirectory, "");
+    await expect(ensureDirectories(paths)).rejects.toMatchObject(unusable);
+    await rm(paths.stateDirectory);
+    await mkdir(paths.stateDirectory);
+    await writeFile(paths.vmsDirectory, "");
+    await expect(ensureDirectories(paths)).rejects.toMatchObject(unusable);
+  });
+
   it.runIf(process.getuid?.() === 0)(
     "refuses directories of another user",
     async () => {
@@ -100,7 +112,8 @@ describe("ensureRunDirectory", () => {
     const paths = await freshPaths();
     await writeFile(paths.runDirectory, "");
     await expect(ensureRunDirectory(paths)).rejects.toMatchObject({
-      code: "EEXIST",
+      code: "ERR_PATH_UNUSABLE",
+      message: expect.stringContaining(paths.runDirectory) as string,
     });
   });
 });

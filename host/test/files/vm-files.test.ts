@@ -1,9 +1,11 @@
 import {
   access,
+  link,
   mkdir,
   readFile,
   stat,
   symlink,
+  truncate,
   writeFile,
 } from "node:fs/promises";
 import { join } from "node:path";
@@ -124,6 +126,38 @@ describe("LocalVmFiles", () => {
       "x".repeat(200_000),
     );
     expect(await files.consoleTail(vm, 5)).toHaveLength(1);
+  });
+
+  it("counts what the directory really takes", async () => {
+    const { files, vm } = await setUp();
+    expect(await files.usedBytes(vm)).toBe(0);
+    await files.ensure(vm);
+    const { directory } = vm.runtime;
+    const empty = await files.usedBytes(vm);
+    const megabyte = 2 ** 20;
+    await writeFile(join(directory, "work.ext4"), "");
+    await truncate(join(directory, "work.ext4"), 1024 * megabyte);
+    expect(await files.usedBytes(vm)).toBeLessThan(empty + megabyte);
+
+    await mkdir(join(directory, "plugin"));
+    const disk = join(directory, "plugin", "root.qcow2");
+    await writeFile(disk, Buffer.alloc(4 * megabyte, 1));
+    await link(disk, join(directory, "same"));
+    const outside = await temporaryDirectory();
+    await writeFile(join(outside, "big"), Buffer.alloc(9 * megabyte, 1));
+    await symlink(outside, join(directory, "link"));
+    await symlink(join(outside, "big"), join(directory, "big"));
+    const used = await files.usedBytes(vm);
+    expect(used).toBeGreaterThanOrEqual(empty + 4 * megabyte);
+    expect(used).toBeLessThan(empty + 5 * megabyte);
+  });
+
+  it("says what keeps it from making a directory", async () => {
+    const { files, vm } = await setUp();
+    await writeFile(vm.runtime.directory, "");
+    await expect(files.ensure(vm)).rejects.toMatchObject({
+      code: "ERR_PATH_UNUSABLE",
+    });
   });
 
   it("knows the free space", async () => {

@@ -344,3 +344,137 @@ describe("power off", () => {
     );
   });
 });
+
+describe("facts", () => {
+  const files: Record<string, string> = {
+    "/proc/meminfo":
+      "MemTotal:         496728 kB\nMemFree:          301212 kB\nMemAvailable:     400000 kB\n",
+    "/proc/loadavg": "0.31 1.05 12.70 2/73 412\n",
+  };
+  /** A guest that keeps count of the files that are open in it. */
+  const guestFiles = (
+    contents: Record<string, string> = files,
+  ): { answer: typeof wellBehaved; open: Map<number, string> } => {
+    const open = new Map<number, string>();
+    let last = 1000;
+    return {
+      open,
+      answer: (request, socket) => {
+        const { path, handle } = (request.arguments ?? {}) as {
+          path?: string;
+          handle?: number;
+        };
+        const reply = (value: unknown): string =>
+          `${JSON.stringify({ return: value })}\n`;
+        switch (request.execute) {
+          case "guest-file-open":
+            open.set(++last, path ?? "");
+            return reply(last);
+          case "guest-file-read": {
+            const text = contents[open.get(handle ?? 0) ?? ""] ?? "";
+            const bytes = Buffer.from(text, "latin1");
+            const base64 = bytes.toString("base64");
+            return reply({ count: bytes.length, "buf-b64": base64, eof: true });
+          }
+          case "guest-file-close":
+            open.delete(handle ?? 0);
+            return reply({});
+          default:
+            return wellBehaved(request, socket);
+        }
+      },
+    };
+  };
+
+  it("are memory and load, and leave no file open", async () => {
+    const { answer, open } = guestFiles();
+    fake.answer = answer;
+    await listen();
+    expect(await agent.facts(vm, never)).toEqual({
+      memoryTotalBytes: 496_728 * 1024,
+      memoryAvailableBytes: 400_000 * 1024,
+      loadAverage: [0.31, 1.05, 12.7],
+    });
+    expect(open.size).toBe(0);
+  });
+
+  it.each([
+    ["no total", { "/proc/meminfo": "MemAvailable: 1 kB\n" }],
+    ["nothing", { "/proc/meminfo": "" }],
+    ["no memory", { "/proc/meminfo": "MemTotal: 0 kB\nMemAvailable: 0 kB\n" }],
+    [
+      "more free than there is",
+      { "/proc/meminfo": "MemTotal: 1 kB\nMemAvailable: 2 kB\n" },
+    ],
+    [
+      "a number without end",
+      { "/proc/meminfo": `MemTotal: ${"9".repeat(400)} kB\n` },
+    ],
+    [
+      "more memory than there can be",
+      { "/proc/meminfo": "MemTotal: 99999999999 kB\nMemAvailable: 1 kB\n" },
+    ],
+    ["no load", { "/proc/loadavg": "\u001b[31m" }],
+    ["a negative load", { "/proc/loadavg": "-1.00 1.00 1.00 1/1 1\n" }],
+    ["more than was asked for", { "/proc/meminfo": "x".repeat(5_000) }],
+  ])("that say %s are refused, and no file stays open", async (_what, bad) => {
+    const { answer, open } = guestFiles({ ...files, ...bad });
+    fake.answer = answer;
+    await listen();
+    expect(await errorCode(agent.facts(vm, never))).toBe("ERR_AGENT_PROTOCOL");
+    expect(open.size).toBe(0);
+  });
+
+  it.each([
+    ["guest-file-open", { return: "7" }, "ERR_AGENT_PROTOCOL"],
+    ["guest-file-open", { return: 1e300 }, "ERR_AGENT_PROTOCOL"],
+    ["guest-file-read", { return: null }, "ERR_AGENT_PROTOCOL"],
+    ["guest-file-read", { return: { "buf-b64": 7 } }, "ERR_AGENT_PROTOCOL"],
+    ["guest-file-read", { return: { "buf-b64": "%%" } }, "ERR_AGENT_PROTOCOL"],
+    [
+      "guest-file-read",
+      { error: { class: "GenericError", desc: "no" } },
+      "ERR_AGENT_REFUSED",
+    ],
+    [
+      "guest-file-close",
+      { error: { class: "GenericError", desc: "no" } },
+      "ERR_AGENT_REFUSED",
+    ],
+  ])("fail when the answer to %s is %j", async (command, reply, code) => {
+    const { answer } = guestFiles();
+    fake.answer = (request, socket) =>
+      request.execute === command
+        ? `${JSON.stringify(reply)}\n`
+        : answer(request, socket);
+    await listen();
+    expect(await errorCode(agent.facts(vm, never))).toBe(code);
+    const isOpened = command !== "guest-file-open";
+    expect(fake.requests.includes("guest-file-close")).toBe(isOpened);
+    // The connection is still good.
+    expect(await agent.ping(vm, never)).toBeGreaterThan(0);
+  });
+
+  it("are asked for once when several want them, and closed after the last has left", async () => {
+    const { answer, open } = guestFiles();
+    const held: (() => void)[] = [];
+    fake.answer = (request, socket) => {
+      if (request.execute !== "guest-file-read") return answer(request, socket);
+      held.push(() => socket.write(String(answer(request, socket))));
+      return undefined;
+    };
+    await listen();
+    const cancel = new AbortController();
+    const left = [1, 2].map(() => errorCode(agent.facts(vm, cancel.signal)));
+    await vi.waitFor(() => expect(held).toHaveLength(1));
+    cancel.abort();
+    expect(await Promise.all(left)).toEqual(["ERR_CANCELLED", "ERR_CANCELLED"]);
+    expect(open.size).toBe(1);
+    const late = agent.facts(vm, never);
+    held[0]?.();
+    await vi.waitFor(() => expect(held).toHaveLength(2));
+    held[1]?.();
+    expect((await late).loadAverage[0]).toBe(0.31);
+    expect(open.size).toBe(0);
+  });
+});

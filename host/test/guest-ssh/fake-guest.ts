@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, type AddressInfo, type Socket } from "node:net";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import type { Endpoint } from "@banger/core";
 import ssh2, { type Connection, type ServerChannel } from "ssh2";
 
@@ -21,6 +21,8 @@ export class FakeGuest {
   maxSessions = Infinity;
   /** connections that it drops at once, as a port forward does before the guest's sshd runs */
   dropConnections = 0;
+  /** leaves requests for connections to its ports without an answer */
+  portsHang = false;
   /** never says a word */
   silent = false;
   onCommand: CommandHandler | undefined;
@@ -29,6 +31,8 @@ export class FakeGuest {
   sessions = 0;
   mostSessions = 0;
   refusedSessions = 0;
+  /** addresses and ports that connections were asked for */
+  readonly ports: string[] = [];
   readonly windows: unknown[] = [];
   readonly ptys: unknown[] = [];
   readonly #sockets = new Set<Socket>();
@@ -87,6 +91,10 @@ export class FakeGuest {
       else context.reject(["publickey"]);
     });
     client.on("ready", () => this.authenticated++);
+    client.on("tcpip", (accept, reject, { destIP, destPort }) => {
+      this.ports.push(`${destIP} ${String(destPort)}`);
+      if (!this.portsHang) connectPort(destIP, destPort, accept, reject);
+    });
     client.on("session", (accept, reject) => {
       if (open >= this.maxSessions) {
         this.refusedSessions++;
@@ -119,6 +127,37 @@ export class FakeGuest {
       });
     });
   }
+}
+
+/** Connects as sshd does: each side may end its half first. */
+function connectPort(
+  host: string,
+  port: number,
+  accept: () => ServerChannel,
+  reject: () => void,
+): void {
+  const socket = connect({ host, port, allowHalfOpen: true });
+  socket.on("error", reject);
+  socket.on("connect", () => {
+    socket.off("error", reject);
+    const channel = accept();
+    // ssh2's server closes both halves when one has ended; sshd waits for the other.
+    const close = channel.close.bind(channel);
+    let halves = 2;
+    const endHalf = (): void => {
+      halves--;
+      if (halves === 0) close();
+    };
+    channel.close = () => undefined;
+    channel.on("end", endHalf).on("finish", endHalf);
+    const cut = (): void => {
+      socket.destroy();
+      close();
+    };
+    channel.on("error", cut).on("close", () => socket.destroy());
+    socket.on("error", cut);
+    socket.pipe(channel).pipe(socket);
+  });
 }
 
 /** Runs a line as sshd does: root's shell, a new session, the outputs until everybody has closed them. */

@@ -4,6 +4,8 @@ import { describe, expect, it } from "vitest";
 import { openDatabase } from "../../src/store/database.js";
 import { migrations } from "../../src/store/migrations/index.js";
 import { temporaryDirectory } from "../files/temporary-directory.js";
+import { withoutAccess } from "../files/without-access.js";
+import { holdWriteLock } from "./lock-holder.js";
 
 async function file(): Promise<string> {
   return join(await temporaryDirectory(), "state.db");
@@ -22,7 +24,9 @@ describe("openDatabase", () => {
     expect(database.pragma("journal_mode", { simple: true })).toBe("wal");
     expect(database.pragma("synchronous", { simple: true })).toBe(2);
     expect(database.pragma("foreign_keys", { simple: true })).toBe(1);
-    expect(database.pragma("busy_timeout", { simple: true })).toBe(5000);
+    // A statement that waits blocks the daemon.
+    const busyMs = Number(database.pragma("busy_timeout", { simple: true }));
+    expect(busyMs).toBeLessThanOrEqual(50);
     expect(
       database.prepare("SELECT version, name FROM schema_migrations").all(),
     ).toEqual(migrations.map(({ version, name }) => ({ version, name })));
@@ -87,6 +91,47 @@ describe("openDatabase", () => {
     expect(() => openDatabase(join(path, "below"))).toThrow(
       expect.objectContaining({ code: "ERR_DATABASE_UNREADABLE" }),
     );
+  });
+
+  it("brings the records of the first version over", async () => {
+    const path = await file();
+    const first = openDatabase(path, migrations.slice(0, 1));
+    first.exec(`INSERT INTO vms (id, name, lease, image_id, state, created_at, updated_at, spec, runtime)
+      VALUES ('0123456789ab', 'web', 1, 'i', 'created', 't', 't', '{}', '{}')`);
+    first.close();
+    const database = openDatabase(path);
+    expect(database.prepare("SELECT name, stats FROM vms").all()).toEqual([
+      { name: "web", stats: null },
+    ]);
+    for (const stats of ["{", "[]", "7"])
+      expect(() => database.exec(`UPDATE vms SET stats = '${stats}'`)).toThrow(
+        "CHECK",
+      );
+    database.close();
+  });
+
+  it("says that it may not be entered", async () => {
+    const directory = await temporaryDirectory();
+    const path = join(directory, "state.db");
+    openDatabase(path).close();
+    await withoutAccess(directory, async () => {
+      expect(() => openDatabase(path)).toThrow(
+        expect.objectContaining({ code: "ERR_DATABASE_UNREADABLE" }) as Error,
+      );
+      return Promise.resolve();
+    });
+  });
+
+  it("waits for another program's lock only when there is something to write", async () => {
+    const path = await file();
+    openDatabase(path).close();
+    const letGo = await holdWriteLock(path);
+    openDatabase(path, migrations, 0).close();
+    expect(() => openDatabase(path, [...migrations, next], 0)).toThrow(
+      expect.objectContaining({ code: "ERR_STORE_BUSY" }) as Error,
+    );
+    letGo();
+    openDatabase(path, [...migrations, next]).close();
   });
 
   it("has migrations numbered from 1 without a gap", () => {

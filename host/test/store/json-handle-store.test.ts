@@ -1,9 +1,11 @@
+import { execFileSync } from "node:child_process";
 import {
   mkdir,
   readFile,
   readdir,
   rm,
   stat,
+  symlink,
   writeFile,
 } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,6 +13,7 @@ import { describe, expect, it } from "vitest";
 import type { VmRecord } from "@banger/core";
 import { JsonHandleStore } from "../../src/store/json-handle-store.js";
 import { temporaryDirectory } from "../files/temporary-directory.js";
+import { withoutAccess } from "../files/without-access.js";
 import { recordingLogger } from "./recording-logger.js";
 import { sampleVm, vmId } from "./sample-vm.js";
 
@@ -58,7 +61,7 @@ describe("JsonHandleStore", () => {
     const { vm, store } = await setUp();
     await rm(vm.runtime.directory, { recursive: true });
     await expect(store.write(vm, handles)).rejects.toMatchObject({
-      code: "ENOENT",
+      code: "ERR_PATH_UNUSABLE",
     });
     expect(await store.read(vm)).toBeUndefined();
   });
@@ -94,9 +97,12 @@ describe("JsonHandleStore", () => {
   ])("takes %s for none, and says so", async (_what, text) => {
     const { vm, file, logger, store } = await setUp();
     await writeFile(file, text);
+    const { problem } = await store.load(vm);
+    expect(problem).toMatch(/handles\.json is damaged: [^\n]+$/);
+    expect(logger.entries).toEqual([]);
     expect(await store.read(vm)).toBeUndefined();
     expect(logger.entries).toMatchObject([
-      { level: "warn", fields: { vmId: vm.id } },
+      { level: "warn", fields: { vmId: vm.id, problem } },
     ]);
     await store.write(vm, handles);
     expect(await store.read(vm)).toEqual(handles);
@@ -107,5 +113,44 @@ describe("JsonHandleStore", () => {
     await mkdir(file);
     expect(await store.read(vm)).toBeUndefined();
     expect(logger.entries).toHaveLength(1);
+  });
+
+  it("loads what the file holds, whatever the cache says", async () => {
+    const { vm, file, store } = await setUp();
+    expect(await store.load(vm)).toEqual({});
+    await store.write(vm, handles);
+    expect(await store.load(vm)).toEqual({ handles });
+    const other = { pid: 77, pidStartTicks: 5 };
+    await writeFile(file, JSON.stringify(other));
+    expect(await store.load(vm)).toEqual({ handles: other });
+    expect(await store.read(vm)).toEqual(other);
+    await rm(file);
+    expect(await store.load(vm)).toEqual({});
+    expect(await store.read(vm)).toBeUndefined();
+  });
+
+  it("says why a file cannot be read, and never throws for it", async () => {
+    const { vm, file, store } = await setUp();
+    await writeFile(file, JSON.stringify(handles), { mode: 0o600 });
+    await withoutAccess(vm.runtime.directory, async () => {
+      const { problem } = await store.load(vm);
+      expect(problem).toContain("handles.json cannot be read");
+      await expect(store.write(vm, handles)).rejects.toMatchObject({
+        code: "ERR_PATH_UNUSABLE",
+      });
+    });
+    await rm(file);
+    await symlink("handles.json", file);
+    expect((await store.load(vm)).problem).toContain("cannot be read");
+    await rm(vm.runtime.directory, { recursive: true });
+    expect(await store.load(vm)).toEqual({});
+    await writeFile(vm.runtime.directory, "");
+    expect((await store.load(vm)).problem).toContain("cannot be read");
+  });
+
+  it("does not hang on a pipe in its place", async () => {
+    const { vm, file, store } = await setUp();
+    execFileSync("mkfifo", [file]);
+    expect((await store.load(vm)).problem).toBeDefined();
   });
 });

@@ -1,10 +1,14 @@
-import { join } from "node:path";
+import { copyFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
+import type { VmStats } from "@banger/core";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { openDatabase, type Database } from "../../src/store/database.js";
 import { SqliteVmStore } from "../../src/store/sqlite-vm-store.js";
 import { temporaryDirectory } from "../files/temporary-directory.js";
+import { withoutAccess } from "../files/without-access.js";
 import { insertFromAnotherProcess } from "./lease-writer.js";
+import { holdWriteLock } from "./lock-holder.js";
 import { recordingLogger } from "./recording-logger.js";
 import { sampleVm, vmId } from "./sample-vm.js";
 
@@ -15,12 +19,13 @@ interface Fixture {
   readonly logger: ReturnType<typeof recordingLogger>;
 }
 
-function open(file: string): Fixture {
+function open(file: string, busyLimitMs = 30_000): Fixture {
   const database = openDatabase(file);
   const logger = recordingLogger();
   const store = new SqliteVmStore({
     database,
     logger,
+    busyLimitMs,
     directoriesOf: (id) => ({
       directory: `/state/vms/${id}`,
       runDirectory: `/run/vms/${id}`,
@@ -30,8 +35,8 @@ function open(file: string): Fixture {
   return { file, database, store, logger };
 }
 
-async function setUp(): Promise<Fixture> {
-  return open(join(await temporaryDirectory(), "state.db"));
+async function setUp(busyLimitMs?: number): Promise<Fixture> {
+  return open(join(await temporaryDirectory(), "state.db"), busyLimitMs);
 }
 
 async function insert(
@@ -213,6 +218,115 @@ describe("update", () => {
   });
 });
 
+describe("saveStats", () => {
+  const stats: VmStats = {
+    collectedAt: "2026-01-02T03:04:06.000Z",
+    cpuPercent: 12.5,
+    residentBytes: 300 * 2 ** 20,
+    diskBytes: 2 ** 30,
+    guest: {
+      memoryTotalBytes: 2 ** 30,
+      memoryAvailableBytes: 2 ** 29,
+      loadAverage: [0.1, 0.02, 0],
+    },
+  };
+
+  it("keeps what was seen beside the record, whose time stays, also for the next daemon", async () => {
+    const fixture = await setUp();
+    await insert(fixture, 1);
+    await insert(fixture, 2);
+    const { store } = fixture;
+    const before = await store.find(vmId(1));
+    await store.saveStats(vmId(1), stats);
+    expect(await store.find(vmId(1))).toEqual({ ...before, stats });
+    const { cpuPercent: _none, guest: _neither, ...least } = stats;
+    await store.saveStats(vmId(1), least);
+    store.close();
+    const [again, other] = await open(fixture.file).store.list();
+    expect(again).toEqual({ ...before, stats: least });
+    expect(other).not.toHaveProperty("stats");
+  });
+
+  it("survives a change of the record", async () => {
+    const fixture = await setUp();
+    await insert(fixture, 1);
+    await fixture.store.saveStats(vmId(1), stats);
+    const updated = await fixture.store.update(vmId(1), () => ({
+      state: "running",
+    }));
+    expect(updated.stats).toEqual(stats);
+  });
+
+  it("does nothing for a VM that is gone", async () => {
+    const { store } = await setUp();
+    await store.saveStats(vmId(1), stats);
+    expect(await store.list()).toEqual([]);
+  });
+
+  it("refuses what would not be readable", async () => {
+    const fixture = await setUp();
+    await insert(fixture, 1);
+    const wrong = { ...stats, residentBytes: NaN };
+    await expect(fixture.store.saveStats(vmId(1), wrong)).rejects.toThrow(
+      "residentBytes",
+    );
+    expect((await fixture.store.find(vmId(1)))?.stats).toBeUndefined();
+  });
+
+  it.each([
+    '{"collectedAt": 5}',
+    "{}",
+    `{"collectedAt": "t", "residentBytes": -1, "diskBytes": 0}`,
+  ])("takes damaged stats %s for none", async (text) => {
+    const fixture = await setUp();
+    await insert(fixture, 1);
+    fixture.database.prepare("UPDATE vms SET stats = ?").run(text);
+    expect(await fixture.store.find(vmId(1))).toMatchObject({
+      state: "created",
+    });
+    expect((await fixture.store.find(vmId(1)))?.stats).toBeUndefined();
+    expect(fixture.logger.entries).toEqual([]);
+  });
+});
+
+describe("what a reconcile reads and writes", () => {
+  it("comes back as it was written", async () => {
+    const fixture = await setUp();
+    await insert(fixture, 1);
+    const before = await fixture.store.find(vmId(1));
+    const more = {
+      changing: { ...before!.spec, vcpus: 4 },
+      deleting: true as const,
+      problems: ["handles.json is damaged"],
+      lastUsedAt: "2026-01-02T03:04:06.000Z",
+      forwards: [{ address: "127.0.0.1", port: 8080, guestPort: 80 }],
+    };
+    await fixture.store.update(vmId(1), ({ runtime }) => ({
+      runtime: { ...runtime, ...more },
+    }));
+    expect((await fixture.store.find(vmId(1)))?.runtime).toEqual({
+      ...before!.runtime,
+      ...more,
+    });
+  });
+
+  it.each([
+    { forwards: [{ address: "evil.example", port: 80, guestPort: 80 }] },
+    { forwards: [{ address: "127.0.0.1", port: 0, guestPort: 80 }] },
+    { forwards: [{ address: "127.0.0.1", port: 80, guestPort: 65536 }] },
+    { problems: ["x".repeat(10_001)] },
+    { lastUsedAt: "x".repeat(65) },
+  ])("is within bounds %#", async (wrong) => {
+    const fixture = await setUp();
+    await insert(fixture, 1);
+    await expect(
+      fixture.store.update(vmId(1), ({ runtime }) => ({
+        runtime: { ...runtime, ...wrong },
+      })),
+    ).rejects.toThrow(`runtime.${Object.keys(wrong).join()}`);
+  });
+});
+
 describe("list and remove", () => {
   it("lists the oldest first, whatever was removed in between", async () => {
     const fixture = await setUp();
@@ -222,6 +336,44 @@ describe("list and remove", () => {
     await insert(fixture, 1);
     const ids = (await fixture.store.list()).map(({ id }) => id);
     expect(ids).toEqual([vmId(5), vmId(3), vmId(1)]);
+  });
+});
+
+describe("what was read before", () => {
+  it("is not read anew while its row is unchanged, and cannot be changed by a caller", async () => {
+    const fixture = await setUp();
+    await insert(fixture, 1);
+    const [first] = await fixture.store.list();
+    expect((await fixture.store.list())[0]).toBe(first);
+    expect(await fixture.store.find(vmId(1))).toBe(first);
+    const { spec } = first as { spec: { vcpus: number } };
+    expect(() => {
+      spec.vcpus = 99;
+    }).toThrow(TypeError);
+  });
+
+  it("is read anew when another program has changed the row", async () => {
+    const fixture = await setUp();
+    await insert(fixture, 1);
+    await fixture.store.list();
+    const other = open(fixture.file);
+    await other.store.update(vmId(1), () => ({ name: "renamed" }));
+    await other.store.saveStats(vmId(1), {
+      collectedAt: "2026-01-01T00:00:00.000Z",
+      residentBytes: 1,
+      diskBytes: 2,
+    });
+    const [seen] = await fixture.store.list();
+    expect(seen).toMatchObject({ name: "renamed", stats: { diskBytes: 2 } });
+  });
+
+  it("is gone with its row", async () => {
+    const fixture = await setUp();
+    await insert(fixture, 1, "one");
+    await fixture.store.list();
+    await fixture.store.remove(vmId(1));
+    await insert(fixture, 1, "two");
+    expect(await fixture.store.find(vmId(1))).toMatchObject({ name: "two" });
   });
 });
 
@@ -345,4 +497,85 @@ it("says that the disk is full, and goes on once it is not", async () => {
   expect(await store.list()).toHaveLength(1);
   database.pragma("max_page_count = 100000");
   await insert(fixture, 2);
+});
+
+describe("another program's lock", () => {
+  it("is waited for while this process goes on", async () => {
+    const fixture = await setUp();
+    await insert(fixture, 1);
+    const letGo = await holdWriteLock(fixture.file);
+    const update = fixture.store.update(vmId(1), () => ({ state: "running" }));
+    const removed = fixture.store.remove(vmId(2));
+    let turns = 0;
+    // Reading needs no lock.
+    while (turns < 5) {
+      expect((await fixture.store.find(vmId(1)))?.state).toBe("created");
+      await setImmediate();
+      turns++;
+    }
+    letGo();
+    expect((await update).state).toBe("running");
+    await removed;
+  });
+
+  it("is said after a while", async () => {
+    const fixture = await setUp(0);
+    await insert(fixture, 1);
+    const letGo = await holdWriteLock(fixture.file);
+    const busy = {
+      code: "ERR_STORE_BUSY",
+      kind: "unavailable",
+      message: `${fixture.file} is locked by another program`,
+    };
+    const { store } = fixture;
+    const stats = { collectedAt: "t", residentBytes: 1, diskBytes: 1 };
+    const image = (lease: number) =>
+      sampleVm(vmId(2), "two", "/nowhere", lease);
+    for (const write of [
+      () => store.update(vmId(1), () => ({})),
+      () => store.insert("two", image),
+      () => store.saveStats(vmId(1), stats),
+      () => store.remove(vmId(1)),
+    ])
+      await expect(write()).rejects.toMatchObject(busy);
+    letGo();
+    const again = open(fixture.file);
+    await again.store.update(vmId(1), () => ({ state: "running" }));
+  });
+});
+
+describe("a file that cannot be used any more", () => {
+  const unusable = { code: "ERR_DATABASE_UNREADABLE" };
+
+  it("is said, and nothing is written where nobody would find it", async () => {
+    const fixture = await setUp();
+    await insert(fixture, 1);
+    const { store, file } = fixture;
+    const away = `${dirname(file)}-away`;
+    onTestFinished(() => rm(away, { recursive: true, force: true }));
+    await rename(dirname(file), away);
+    await expect(store.list()).rejects.toMatchObject(unusable);
+    await expect(store.find(vmId(1))).rejects.toMatchObject(unusable);
+    const update = store.update(vmId(1), () => ({ state: "running" }));
+    await expect(update).rejects.toMatchObject(unusable);
+    await rename(away, dirname(file));
+    expect((await store.find(vmId(1)))?.state).toBe("created");
+  });
+
+  it("is not taken for another one in its place", async () => {
+    const fixture = await setUp();
+    const { store, file } = fixture;
+    await insert(fixture, 1);
+    await copyFile(file, `${file}.copy`);
+    await rename(`${file}.copy`, file);
+    await expect(store.remove(vmId(1))).rejects.toMatchObject(unusable);
+  });
+
+  it("is said when its directory may not be entered", async () => {
+    const { store, file } = await setUp();
+    await withoutAccess(dirname(file), async () => {
+      await expect(store.list()).rejects.toMatchObject(unusable);
+    });
+    expect(await store.list()).toEqual([]);
+  });
 });

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { access, readFile, writeFile } from "node:fs/promises";
+import { access, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { VmRecord } from "@banger/core";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -8,6 +9,7 @@ import {
   findByArgument,
   identifyProcess,
   isAlive,
+  type ProcessIdentity,
 } from "../../src/vmm/process-identity.js";
 import { qmpArgument, qmpSocket } from "../../src/vmm/qemu-arguments.js";
 import { exitPauseMs, QemuDriver } from "../../src/vmm/qemu-driver.js";
@@ -32,10 +34,7 @@ async function launched(): Promise<{
 }
 
 /** A process of somebody else's, as after a pid was used again. */
-async function foreignProcess(): Promise<{
-  pid: number;
-  pidStartTicks: number;
-}> {
+async function foreignProcess(): Promise<ProcessIdentity> {
   const child = spawn("/bin/sleep", ["1000"], { stdio: "ignore" });
   onTestFinished(() => {
     child.kill("SIGKILL");
@@ -142,14 +141,105 @@ describe("launch", () => {
   });
 });
 
+/** A process that has the arguments of this VM's QEMU and does as the fake that was asked for. */
+async function impostor(
+  vm: VmRecord,
+  program: string,
+): Promise<ProcessIdentity> {
+  const child = spawn(program, ["-qmp", qmpArgument(vm)], { stdio: "ignore" });
+  await once(child, "spawn");
+  const identity = await identifyProcess(child.pid ?? 0);
+  if (!identity) throw new Error("no process");
+  return identity;
+}
+
 describe("find", () => {
-  it("finds the process by its argument without saved handles, and with stale ones", async () => {
+  it("finds the process by its socket without saved handles, and with stale ones", async () => {
     const { driver, vm, handles } = await launched();
     expect(await driver.find(vm, undefined)).toEqual(handles);
     expect(await driver.find(vm, handles)).toEqual(handles);
     expect(await driver.find(vm, await foreignProcess())).toEqual(handles);
     await driver.kill(vm, handles);
     expect(await driver.find(vm, handles)).toBeUndefined();
+  });
+
+  it("takes the saved pid for the process only with the start time that was saved", async () => {
+    const { driver, vm, handles } = await launched();
+    const recycled = { ...handles, pidStartTicks: handles.pidStartTicks - 1 };
+    expect(await driver.find(vm, recycled)).toEqual(handles);
+    await driver.kill(vm, handles);
+    expect(await driver.find(vm, await foreignProcess())).toBeUndefined();
+  });
+
+  it("finds a process whose socket file is gone", async () => {
+    const { driver, vm, handles } = await launched();
+    await rm(qmpSocket(vm));
+    expect(await driver.find(vm, undefined)).toEqual(handles);
+    expect(await driver.find(vm, handles)).toEqual(handles);
+  });
+
+  it("does not take one for it that has its arguments and no socket, and kill ends that one", async () => {
+    const { vm, commands, program } = await fakeQemu("silent");
+    const driver = new QemuDriver({ commands });
+    const silent = await impostor(vm, program);
+    expect(await driver.find(vm, silent)).toBeUndefined();
+    expect(await driver.find(vm, undefined)).toBeUndefined();
+    await driver.kill(vm, undefined);
+    expect(await isAlive(silent)).toBe(false);
+  });
+
+  it("passes over one without a socket to the one that has it", async () => {
+    const { vm, commands } = await fakeQemu("running");
+    const silent = await impostor(vm, (await fakeQemu("silent")).program);
+    const driver = new QemuDriver({ commands });
+    const handles = await driver.launch(sampleLaunch({}, vm), never);
+    expect(await driver.find(vm, silent)).toEqual(handles);
+    expect(await driver.find(vm, undefined)).toEqual(handles);
+  });
+
+  it("does not take another program for it that listens at its path", async () => {
+    const { vm, commands } = await fakeQemu("running");
+    const server = createServer().listen(qmpSocket(vm));
+    onTestFinished(() => void server.close());
+    await once(server, "listening");
+    const driver = new QemuDriver({ commands });
+    const self = await identifyProcess(process.pid);
+    expect(await driver.find(vm, self)).toBeUndefined();
+    expect(await driver.find(vm, undefined)).toBeUndefined();
+    await driver.kill(vm, self);
+  });
+});
+
+describe("signal", () => {
+  it("reaches the process", async () => {
+    const { driver, vm, handles } = await launched();
+    await driver.signal(vm, handles, "TERM");
+    await driver.waitForExit(handles, never);
+    expect(await isAlive(handles)).toBe(false);
+    await driver.signal(vm, handles, "TERM");
+  });
+
+  it("never reaches another program that has the pid now, nor another VM's", async () => {
+    const { driver, vm, handles } = await launched();
+    const other = await launched();
+    const foreign = await foreignProcess();
+    await driver.signal(vm, foreign, "KILL");
+    await driver.signal(vm, other.handles, "KILL");
+    const recycled = { ...handles, pidStartTicks: handles.pidStartTicks - 1 };
+    await driver.signal(vm, recycled, "KILL");
+    for (const process of [foreign, other.handles, handles])
+      expect(await isAlive(process)).toBe(true);
+  });
+});
+
+describe("usage", () => {
+  it("says what the process has used, until it ends", async () => {
+    const { driver, vm, handles } = await launched();
+    const usage = await driver.usage(handles);
+    expect(usage?.residentBytes).toBeGreaterThan(2 ** 20);
+    expect(usage?.cpuMs).toBeGreaterThan(0);
+    await driver.kill(vm, handles);
+    expect(await driver.usage(handles)).toBeUndefined();
   });
 });
 

@@ -16,6 +16,7 @@ export const plugin: Plugin = definePlugin({
   id: "dns",
   config: dnsConfigSchema,
   inject: ["commands", "logger"],
+  publishesNames: true,
   provide: {
     dnsServer: {
       make: ({ config, logger }) =>

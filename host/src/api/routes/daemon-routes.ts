@@ -1,5 +1,8 @@
-import type { CheckSection } from "@banger/core";
-import type { Activity } from "../activity.js";
+import type {
+  CheckSection,
+  OperationRegistry,
+  ReconcileReport,
+} from "@banger/core";
 import { readRoute, type Route } from "../route.js";
 
 export interface DaemonFacts {
@@ -12,8 +15,10 @@ export interface DaemonFacts {
 
 export interface DaemonRouteDeps {
   readonly facts: DaemonFacts;
-  readonly activity: Activity;
+  readonly operations: OperationRegistry;
   readonly countRunning: () => Promise<number>;
+  /** `undefined` while it is still under way */
+  readonly reconcileReport: () => ReconcileReport | undefined;
   /** asks the daemon to end, after this answer is on its way */
   readonly requestStop: () => void;
   readonly diagnose: () => Promise<readonly CheckSection[]>;
@@ -22,19 +27,23 @@ export interface DaemonRouteDeps {
 }
 
 export function daemonRoutes(deps: DaemonRouteDeps): readonly Route[] {
-  const { facts, activity } = deps;
+  const { facts, operations } = deps;
   return [
     readRoute({
       method: "GET",
       path: "/v1/daemon",
-      summary: "The daemon: process, build, memory, VMs, operations",
+      summary:
+        "The daemon: process, build, memory, VMs, what it found when it began, operations",
       handle: async () => ({
         ...facts,
         pid: process.pid,
         uptimeSeconds: Math.round(process.uptime()),
         residentBytes: process.memoryUsage.rss(),
         runningVms: await deps.countRunning(),
-        operations: activity.operations,
+        reconcile: deps.reconcileReport(),
+        operations: operations
+          .list()
+          .filter(({ state }) => state === "running"),
       }),
     }),
     readRoute({

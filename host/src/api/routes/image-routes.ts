@@ -31,6 +31,7 @@ export function imageRoutes(deps: {
       path: "/v1/images/:image/build",
       summary: "Build an image anew",
       params: imageParams,
+      title: ({ params }) => `build image ${params.image}`,
       handle: async ({ params }, operation) => {
         await checkRequirements();
         return imageStore.build(params.image, operation);
@@ -41,6 +42,7 @@ export function imageRoutes(deps: {
       path: "/v1/images/:image",
       summary: "Remove an image that no VM uses",
       params: imageParams,
+      title: ({ params }) => `delete image ${params.image}`,
       handle: ({ params }) => imageStore.remove(params.image),
     }),
   ];

@@ -26,6 +26,7 @@ export function pluginRoutes(deps: PluginRouteDeps): readonly Route[] {
       path: `/v1/plugins/:plugin/${verb}`,
       summary: `${verb === "enable" ? "Enable" : "Disable"} a plugin for new VMs`,
       params: pluginParams,
+      title: ({ params }) => `${verb} plugin ${params.plugin}`,
       handle: async ({ params }) => {
         pluginRegistry.get(params.plugin);
         await setEnabled(params.plugin, verb === "enable");

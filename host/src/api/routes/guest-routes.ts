@@ -1,0 +1,87 @@
+import type { GuestService } from "@banger/core";
+import { vmStatsSchema } from "../../store/vm-record-schema.js";
+import {
+  forwardBody,
+  forwardParams,
+  healthAnswer,
+  pingAnswer,
+  portsAnswer,
+  publishedPort,
+} from "../guest-schemas.js";
+import { operationRoute, readRoute, type Route } from "../route.js";
+import { vmParams } from "../schemas.js";
+
+/** Longest that a guest may keep a client waiting, ms; above what each of its parts may take. */
+const readLimitMs = 60_000;
+
+export function guestRoutes({
+  guestService,
+}: {
+  readonly guestService: GuestService;
+}): readonly Route[] {
+  const limit = (): AbortSignal => AbortSignal.timeout(readLimitMs);
+  return [
+    readRoute({
+      method: "GET",
+      path: "/v1/vms/:vm/ping",
+      summary: "Round trip to the guest's agent",
+      answer: pingAnswer,
+      params: vmParams,
+      handle: async ({ params }) => ({
+        roundTripMs: await guestService.ping(params.vm, limit()),
+      }),
+    }),
+    readRoute({
+      method: "GET",
+      path: "/v1/vms/:vm/health",
+      summary: "Whether a VM is well, and what was looked at",
+      answer: healthAnswer,
+      params: vmParams,
+      handle: ({ params }) => guestService.health(params.vm, limit()),
+    }),
+    readRoute({
+      method: "GET",
+      path: "/v1/vms/:vm/ports",
+      summary: "What listens in the guest, and where the host reaches it",
+      answer: portsAnswer,
+      params: vmParams,
+      handle: ({ params }) => guestService.ports(params.vm, limit()),
+    }),
+    readRoute({
+      method: "GET",
+      path: "/v1/vms/:vm/stats",
+      summary: "What a VM uses now",
+      answer: vmStatsSchema,
+      params: vmParams,
+      handle: ({ params }) => guestService.stats(params.vm, limit()),
+    }),
+    operationRoute({
+      method: "POST",
+      path: "/v1/vms/:vm/forwards",
+      summary:
+        "Publish a port of the guest on the host; unless `keep`, until the client leaves. The progress of stage `forward` is the endpoint",
+      answer: publishedPort,
+      params: vmParams,
+      body: forwardBody,
+      title: ({ params, body }) =>
+        `forward port ${String(body.guestPort)} of ${params.vm}`,
+      handle: ({ params, body }, operation) => {
+        const { keep, address, ...ports } = body;
+        const request = address === undefined ? ports : { ...ports, address };
+        return guestService.forward(params.vm, request, keep, operation);
+      },
+    }),
+    operationRoute({
+      method: "DELETE",
+      path: "/v1/vms/:vm/forwards/:port",
+      summary: "End a published port, by its port on the host",
+      params: forwardParams,
+      title: ({ params }) =>
+        `remove port ${String(params.port)} of ${params.vm}`,
+      handle: async ({ params }, { signal }) => {
+        await guestService.unforward(params.vm, params.port, signal);
+        return {};
+      },
+    }),
+  ];
+}
