@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import { everyNth, killPoints, spread } from "./points.js";
+import { insertKillMatrix } from "./kill-table.js";
+
+describe("killPoints", () => {
+  it("takes every call twice", () => {
+    expect(killPoints(["vmStore.list", "network.prepare"])).toEqual([
+      { at: 1, call: "vmStore.list", moment: "before" },
+      { at: 1, call: "vmStore.list", moment: "after" },
+      { at: 2, call: "network.prepare", moment: "before" },
+      { at: 2, call: "network.prepare", moment: "after" },
+    ]);
+  });
+
+  it("takes the first and the last of a row that only looks, and all of a row that changes", () => {
+    const looks = killPoints(Array<string>(5).fill("commands.find"));
+    expect(looks.map(({ at }) => at)).toEqual([1, 1, 5, 5]);
+    const changes = killPoints(Array<string>(3).fill("vmStore.update"));
+    expect(changes.map(({ at }) => at)).toEqual([1, 1, 2, 2, 3, 3]);
+  });
+});
+
+describe("samples", () => {
+  const ten = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+
+  it("are spread evenly", () => {
+    expect(spread(ten, 2)).toEqual([2, 7]);
+    expect(everyNth(ten, 5)).toEqual([2, 7]);
+  });
+
+  it("of one in one are all", () => {
+    expect(everyNth(ten, 1)).toEqual(ten);
+    expect(spread(ten, 99)).toEqual(ten);
+  });
+});
+
+describe("insertKillMatrix", () => {
+  it("makes the markers and later replaces what is between them", () => {
+    const first = insertKillMatrix("# Reliability\n", "old\n");
+    const second = insertKillMatrix(`${first}after\n`, "new\n");
+    expect(first).toContain(
+      "<!-- begin kill matrix -->\n\nold\n\n<!-- end -->",
+    );
+    expect(second).toContain("\n\nnew\n\n<!-- end -->\nafter");
+    expect(second).not.toContain("old");
+  });
+});
