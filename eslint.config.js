@@ -74,6 +74,12 @@ export default defineConfig(
           property: "exit",
           message: "Only an entry point ends the process: return or throw.",
         },
+        {
+          object: "AbortSignal",
+          property: "timeout",
+          message:
+            "Behind AbortSignal.any it never fires in Node 20: use abortAfter.",
+        },
       ],
     },
   },

@@ -9,6 +9,7 @@ import type { Cli, CommandDefinition, Outcome } from "./commands/command.js";
 import { parse } from "./commands/parse.js";
 import { Interruption, type Io } from "./io.js";
 import { renderError } from "./render/error.js";
+import { renderJson } from "./render/json.js";
 import { styleOf } from "./render/style.js";
 
 /** What the command line needs besides its arguments. */
@@ -98,9 +99,7 @@ function wire({ io, build, daemonArgs }: CliSetup, wantsJson: boolean): Cli {
 
 function print({ json, text }: Outcome, io: Io, wantsJson: boolean): void {
   const output =
-    wantsJson && json !== undefined
-      ? JSON.stringify(json, undefined, 2)
-      : (text?.() ?? "");
+    wantsJson && json !== undefined ? renderJson(json, 2) : (text?.() ?? "");
   if (output !== "") io.stdout.write(`${output}\n`);
 }
 
@@ -116,7 +115,7 @@ function report(
   }
   const shown = reportToShow(error);
   const text = wantsJson
-    ? JSON.stringify(shown)
+    ? renderJson(shown)
     : renderError(shown, styleOf(io.stderr, io.env));
   io.stderr.write(`${text}\n`);
   if (shown.kind === "usage") return 2;

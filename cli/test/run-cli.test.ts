@@ -549,6 +549,25 @@ describe("several VMs", () => {
     expect(stop.stderr).toBe("already stopped: old\n");
   });
 
+  it("says of a VM whose start it cancelled not that it was stopped already", async () => {
+    const home = await temporaryDirectory();
+    const old = sampleVm({ name: "old", id: db.id, state: "stopped" });
+    const cancelled = operation(
+      { type: "progress", stage: "cancel", text: "x", elapsedMs: 1 },
+      { type: "result", value: old, elapsedMs: 1234 },
+    );
+    await startFakeDaemon(home, {
+      "GET /v1/vms": [old],
+      [`POST /v1/vms/${old.id}/stop`]: cancelled,
+      [`POST /v1/vms/${old.id}/kill`]: cancelled,
+    });
+    for (const verb of ["stop", "kill"]) {
+      const { status, stderr } = await run(["vm", verb, "old"], { home });
+      expect(status).toBe(0);
+      expect(stderr).not.toContain("already");
+    }
+  });
+
   it("keeps the kind of a single failure", async () => {
     const home = await temporaryDirectory();
     const web2 = sampleVm({ name: "web2", id: db.id });

@@ -38,6 +38,7 @@ export * from "./lifecycle/keyed-lock.js";
 export * from "./lifecycle/operation-registry-errors.js";
 export * from "./lifecycle/operation-registry.js";
 export * from "./lifecycle/operation.js";
+export * from "./lifecycle/signals.js";
 export * from "./lifecycle/stage-log.js";
 export * from "./lifecycle/stages.js";
 export type { OperationListener } from "./lifecycle/tracked-operation.js";

@@ -42,21 +42,21 @@ export class KillLane {
     this.#daemon = daemon;
   }
 
-  /** Looks at each state that a VM has when all goes well. */
-  async lookAtVm(): Promise<void> {
+  /** Looks at each state that a subject has when all goes well. */
+  async lookAt(subject: KillOperation["subject"]): Promise<void> {
+    if (subject === "image") {
+      await this.#bring(subject, "absent");
+      // Images are no part of the inventory: with and without one it is the same.
+      for (const state of ["absent", "built"] as const) this.#remember(state);
+      return;
+    }
     // What an install makes once is there after the first start, so nothing of that counts as a leak.
-    await this.#bring("vm", "running");
-    await this.#bring("vm", "absent");
+    await this.#bring(subject, "running");
+    await this.#bring(subject, "absent");
     for (const state of ["absent", "created", "running", "stopped"] as const) {
-      await this.#bring("vm", state);
+      await this.#bring(subject, state);
       this.#remember(state);
     }
-  }
-
-  /** Images are no part of the inventory: with and without one it is the same. */
-  async lookAtImage(): Promise<void> {
-    await this.#bring("image", "absent");
-    for (const state of ["absent", "built"] as const) this.#remember(state);
   }
 
   /** Runs it undisturbed. @returns the names of its calls */

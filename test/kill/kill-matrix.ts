@@ -20,18 +20,20 @@ export interface OperationResult {
 }
 
 export interface MatrixOptions {
+  /** all on the same kind of subject */
   readonly operations: readonly KillOperation[];
-  readonly images: SharedImages;
+  /** images that the installs share; without them each makes its own */
+  readonly images?: SharedImages | undefined;
   /** which of an operation's points are tried */
   readonly choose: (points: readonly KillPoint[]) => readonly KillPoint[];
-  /** installs that work side by side */
+  /** installs that work side by side; one for images, because a build is seen by every inventory */
   readonly lanes: number;
   /** DNS port of the first lane; the others take the ones behind it */
   readonly dnsPort: number;
   readonly onPoint?: (result: PointResult) => void;
 }
 
-/** Goes through operations point by point. VMs first, several installs side by side; images last and alone, because builds are seen by every inventory. */
+/** Goes through operations on one kind of subject, point by point. */
 export async function runKillMatrix(
   options: MatrixOptions,
 ): Promise<readonly OperationResult[]> {
@@ -39,26 +41,18 @@ export async function runKillMatrix(
   try {
     const program = await bundleCrashingDaemon(scratch);
     const results: OperationResult[] = [];
-    const queueOf = (subject: KillOperation["subject"]): KillOperation[] =>
-      options.operations.filter((one) => one.subject === subject);
-    const vmQueue = queueOf("vm");
-    const lanes = Math.min(options.lanes, vmQueue.length);
+    const queue = [...options.operations];
+    const lanes = Math.min(options.lanes, queue.length);
     // A lane that fails must not leave the others' installs behind.
     const ended = await Promise.allSettled(
       Array.from({ length: lanes }, (_, index) =>
-        withLane(options, program, index, options.images, async (lane) => {
-          await lane.lookAtVm();
-          await work(lane, vmQueue, options, results);
+        withLane(options, program, index, async (lane) => {
+          await lane.lookAt(queue[0]?.subject ?? "vm");
+          await work(lane, queue, options, results);
         }),
       ),
     );
     for (const lane of ended) if (lane.status === "rejected") throw lane.reason;
-    const imageQueue = queueOf("image");
-    if (imageQueue.length > 0)
-      await withLane(options, program, lanes, undefined, async (lane) => {
-        await lane.lookAtImage();
-        await work(lane, imageQueue, options, results);
-      });
     const order = options.operations.map(({ name }) => name);
     return results.sort(
       (a, b) => order.indexOf(a.operation) - order.indexOf(b.operation),
@@ -69,10 +63,9 @@ export async function runKillMatrix(
 }
 
 async function withLane(
-  { dnsPort }: MatrixOptions,
+  { dnsPort, images }: MatrixOptions,
   program: string,
   index: number,
-  images: SharedImages | undefined,
   use: (lane: KillLane) => Promise<void>,
 ): Promise<void> {
   // Guests are looked at by hand only: what their agents are asked takes time from the operations.

@@ -1,7 +1,11 @@
 import type { OperationResult } from "./kill-matrix.js";
 import type { PointResult } from "./kill-lane.js";
+import type { KillOperation } from "./operations.js";
 
-const begin = "<!-- begin kill matrix -->";
+type Subject = KillOperation["subject"];
+
+const begin = (subject: Subject): string =>
+  `<!-- begin kill matrix: ${subject} -->`;
 const end = "<!-- end -->";
 
 /** Everything that was wrong, a line each. Pure. */
@@ -45,13 +49,18 @@ export function renderKillMatrix(
   ].join("\n");
 }
 
-/** The document with the matrix between its markers, which are added at the end when there are none. Pure. */
-export function insertKillMatrix(document: string, matrix: string): string {
-  const from = document.indexOf(begin);
+/** The document with the matrix of a subject between its markers, which are added at the end when there are none. Pure. */
+export function insertKillMatrix(
+  document: string,
+  subject: Subject,
+  matrix: string,
+): string {
+  const first = begin(subject);
+  const from = document.indexOf(first);
   const to = document.indexOf(end, from);
   if (from === -1 || to === -1)
-    return `${document.trimEnd()}\n\n${begin}\n\n${matrix}\n${end}\n`.trimStart();
-  return `${document.slice(0, from)}${begin}\n\n${matrix}\n${document.slice(to)}`;
+    return `${document.trimEnd()}\n\n${first}\n\n${matrix}\n${end}\n`.trimStart();
+  return `${document.slice(0, from)}${first}\n\n${matrix}\n${document.slice(to)}`;
 }
 
 function stepRows({ operation, points }: OperationResult): string[] {

@@ -1,8 +1,9 @@
-import { readFileSync, writeFileSync, existsSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { provideImages, repository } from "../install.js";
-import { runKillMatrix } from "./kill-matrix.js";
+import type { PointResult } from "./kill-lane.js";
+import { runKillMatrix, type OperationResult } from "./kill-matrix.js";
 import {
   insertKillMatrix,
   problemsOf,
@@ -41,41 +42,64 @@ async function main(): Promise<number> {
     console.error(usage);
     return values.help ? 0 : 2;
   }
+  const problems: string[] = [];
+  for (const subject of ["vm", "image"] as const) {
+    const mine = operations.filter((one) => one.subject === subject);
+    if (mine.length === 0) continue;
+    const results = await runAll(
+      subject,
+      mine,
+      { sample, lanes },
+      values.write,
+    );
+    problems.push(...problemsOf(results));
+  }
+  for (const problem of problems) console.log(problem);
+  return problems.length === 0 ? 0 : 1;
+}
+
+async function runAll(
+  subject: KillOperation["subject"],
+  operations: readonly KillOperation[],
+  { sample, lanes }: { sample: number; lanes: number },
+  isWritten: boolean,
+): Promise<readonly OperationResult[]> {
+  const isImage = subject === "image";
+  const images = isImage ? undefined : provideImages();
   const started = performance.now();
-  const images = provideImages();
   try {
     const results = await runKillMatrix({
       operations,
       images,
       choose: (points) => everyNth(points, sample),
-      lanes,
+      lanes: isImage ? 1 : lanes,
       dnsPort: 15390,
-      onPoint: (result) => {
-        const seconds = (result.durationMs / 1000).toFixed(1);
-        const outcome =
-          result.problems.length === 0
-            ? "ok"
-            : ["LEAKS", ...result.problems].join("\n    ");
-        console.log(
-          `${renderPoint(result).padEnd(56)} ${result.end.padEnd(8)} ${seconds.padStart(5)} s  ${outcome}`,
-        );
-      },
+      onPoint: print,
     });
     const matrix = renderKillMatrix(results, {
       date: new Date().toISOString().slice(0, 10),
       durationMs: performance.now() - started,
     });
     console.log(`\n${matrix}`);
-    const problems = problemsOf(results);
-    for (const problem of problems) console.log(problem);
-    if (values.write) {
-      const text = existsSync(document) ? readFileSync(document, "utf8") : "";
-      writeFileSync(document, insertKillMatrix(text, matrix));
+    if (isWritten) {
+      const text = readFileSync(document, "utf8");
+      writeFileSync(document, insertKillMatrix(text, subject, matrix));
     }
-    return problems.length === 0 ? 0 : 1;
+    return results;
   } finally {
-    images.remove();
+    images?.remove();
   }
+}
+
+function print(result: PointResult): void {
+  const seconds = (result.durationMs / 1000).toFixed(1);
+  const outcome =
+    result.problems.length === 0
+      ? "ok"
+      : ["LEAKS", ...result.problems].join("\n    ");
+  console.log(
+    `${renderPoint(result).padEnd(56)} ${result.end.padEnd(8)} ${seconds.padStart(5)} s  ${outcome}`,
+  );
 }
 
 function chosen(

@@ -36,12 +36,21 @@ describe("samples", () => {
 
 describe("insertKillMatrix", () => {
   it("makes the markers and later replaces what is between them", () => {
-    const first = insertKillMatrix("# Reliability\n", "old\n");
-    const second = insertKillMatrix(`${first}after\n`, "new\n");
+    const first = insertKillMatrix("# Reliability\n", "vm", "old\n");
+    const second = insertKillMatrix(`${first}after\n`, "vm", "new\n");
     expect(first).toContain(
-      "<!-- begin kill matrix -->\n\nold\n\n<!-- end -->",
+      "<!-- begin kill matrix: vm -->\n\nold\n\n<!-- end -->",
     );
     expect(second).toContain("\n\nnew\n\n<!-- end -->\nafter");
     expect(second).not.toContain("old");
+  });
+
+  it("leaves the other subject's alone", () => {
+    const vm = insertKillMatrix("# Reliability\n", "vm", "of VMs\n");
+    const both = insertKillMatrix(vm, "image", "of images\n");
+    const again = insertKillMatrix(both, "vm", "of VMs, later\n");
+    expect(again).toContain("of VMs, later");
+    expect(again).toContain("of images");
+    expect(again).not.toContain("of VMs\n");
   });
 });

@@ -72,7 +72,9 @@ export async function forEachVm<T>(
   choice: VmChoice,
   serve: ServeVm<T>,
 ): Promise<ServedVms<T>> {
-  const known = await cli.client.read<readonly VmRecord[]>("/v1/vms");
+  const known = await cli.client.read<readonly VmRecord[]>("/v1/vms", {
+    signal: cli.io.interrupted,
+  });
   const chosen = choose(choice, known);
   const results = await Promise.allSettled(
     chosen.map(async (found) => {

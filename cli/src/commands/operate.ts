@@ -12,12 +12,14 @@ export interface Operate {
   readonly label?: string | undefined;
   /** replaces the signal of the process, for what must end well after an interruption */
   readonly signal?: AbortSignal;
+  /** called for each stage that the operation tells */
+  readonly onStage?: (stage: string) => void;
 }
 
 /** Runs an operation in the daemon and shows its progress on stderr. An interruption cancels it there. */
 export async function operate<T>(
   { client, io, errorStyle }: Cli,
-  { method, path, body, quiet, label, signal }: Operate,
+  { method, path, body, quiet, label, signal, onStage }: Operate,
 ): Promise<OperationResult<T>> {
   const view = progressView(io.stderr, errorStyle, {
     ...(quiet === undefined ? {} : { quiet }),
@@ -28,7 +30,10 @@ export async function operate<T>(
     const result = await client.operation<T>(method, path, {
       ...(body === undefined ? {} : { body }),
       signal: signal ?? io.interrupted,
-      onEvent: (event) => view.show(event),
+      onEvent: (event) => {
+        view.show(event);
+        if (event.type === "progress") onStage?.(event.stage);
+      },
     });
     failed = false;
     return result;

@@ -91,15 +91,17 @@ export const operationCancel: CommandDefinition = {
     },
   ],
   examples: [["operation cancel op-5f", "as Ctrl-C where it was begun"]],
-  run: async (args, { runningClient }) => {
+  run: async (args, { runningClient, io }) => {
     const references = [...new Set(args.strings("operation"))];
     const results = await Promise.allSettled(
       references.map((reference) =>
         runningClient.read<OperationRecord>(pathOf(reference), {
           method: "DELETE",
+          signal: io.interrupted,
         }),
       ),
     );
+    io.interrupted.throwIfAborted();
     const cancelled = results.flatMap((result) =>
       result.status === "fulfilled" ? [result.value.id] : [],
     );
@@ -130,5 +132,7 @@ async function followed(cli: Cli, id: string): Promise<OperationRecord> {
       isBangerError(error) && reportToShow(error).operationId === id;
     if (!isOutcome) throw error;
   }
-  return cli.runningClient.read<OperationRecord>(pathOf(id));
+  return cli.runningClient.read<OperationRecord>(pathOf(id), {
+    signal: cli.io.interrupted,
+  });
 }

@@ -2,9 +2,8 @@ import { suggestName, vmmSignals, type VmmSignal } from "@banger/core/client";
 import type { KillVmBody } from "@banger/host/client";
 import type { CommandDefinition } from "./command.js";
 import { forEachVm, namesOutcome } from "./for-each-vm.js";
-import { note, operate } from "./operate.js";
 import { UsageError } from "./usage-error.js";
-import { mayHaveRun } from "./vm-lifecycle.js";
+import { endVm } from "./vm-lifecycle.js";
 import { vmsPositional } from "./vm-positional.js";
 
 export const vmKill: CommandDefinition = {
@@ -26,15 +25,9 @@ export const vmKill: CommandDefinition = {
   run: async (args, cli) => {
     const body: KillVmBody = { signal: parseSignal(args.string("signal")) };
     return namesOutcome(
-      await forEachVm(cli, args.strings("vm"), async (vm, label) => {
-        await operate(cli, {
-          method: "POST",
-          path: `/v1/vms/${vm.id}/kill`,
-          body,
-          label,
-        });
-        if (!mayHaveRun(vm)) note(cli, `already stopped: ${vm.name}`);
-      }),
+      await forEachVm(cli, args.strings("vm"), (vm, label) =>
+        endVm(cli, vm, { how: "kill", body, label }),
+      ),
     );
   },
 };

@@ -83,15 +83,10 @@ export const vmStop: CommandDefinition = {
     ["vm stop --all", "shut down all that run"],
   ],
   run: async (args, cli) => {
-    const stopped = await forEachVm(cli, toStop(args), async (vm, label) => {
-      await operate(cli, {
-        method: "POST",
-        path: `/v1/vms/${vm.id}/stop`,
-        body: { force: args.flag("force") },
-        label,
-      });
-      if (!mayHaveRun(vm)) note(cli, `already stopped: ${vm.name}`);
-    });
+    const body = { force: args.flag("force") };
+    const stopped = await forEachVm(cli, toStop(args), (vm, label) =>
+      endVm(cli, vm, { how: "stop", body, label }),
+    );
     if (args.flag("all") && stopped.served.length === 0)
       note(cli, "no VM runs");
     return namesOutcome(stopped);
@@ -110,9 +105,29 @@ function toStop(args: Arguments): VmChoice {
   });
 }
 
-/** False for what is stopped already. In state `error` a process may be left. */
-export function mayHaveRun({ state }: VmRecord): boolean {
-  return state === "running" || state === "error";
+/** Ends a VM, and says when there was nothing to end. */
+export async function endVm(
+  cli: Cli,
+  vm: VmRecord,
+  request: {
+    readonly how: "stop" | "kill";
+    readonly body: unknown;
+    readonly label: string | undefined;
+  },
+): Promise<void> {
+  const { how, body, label } = request;
+  // In state `error` a process may be left, and a start under way is told as cancelled.
+  let mayHaveRun = vm.state === "running" || vm.state === "error";
+  await operate(cli, {
+    method: "POST",
+    path: `/v1/vms/${vm.id}/${how}`,
+    body,
+    label,
+    onStage: (stage) => {
+      mayHaveRun ||= stage === "cancel";
+    },
+  });
+  if (!mayHaveRun) note(cli, `already stopped: ${vm.name}`);
 }
 
 export const vmDelete: CommandDefinition = {

@@ -2,6 +2,7 @@ import type { VmRecord } from "@banger/core/client";
 import { reportToShow } from "../client/error-report.js";
 import { renderDuration } from "../render/duration.js";
 import { renderWarning } from "../render/error.js";
+import { renderJson } from "../render/json.js";
 import { printableLine } from "../render/printable.js";
 import { renderSpec } from "../render/vm.js";
 import { hasTerminal, runSession } from "../terminal/session.js";
@@ -99,7 +100,7 @@ async function run(args: Arguments, cli: Cli): Promise<Outcome> {
     if (quiet)
       note(
         cli,
-        JSON.stringify({
+        renderJson({
           vm,
           exitCode,
           ...(ephemeral ? {} : { note: stillRuns(vm) }),
@@ -109,7 +110,7 @@ async function run(args: Arguments, cli: Cli): Promise<Outcome> {
   } finally {
     if (ephemeral) await deleteOrWarn(vm, cli, quiet);
     else if (failed && quiet)
-      note(cli, JSON.stringify({ vm, note: stillRuns(vm) }));
+      note(cli, renderJson({ vm, note: stillRuns(vm) }));
     else if (failed || !detach) inform(cli.errorStyle.dim(stillRuns(vm)));
   }
 }
@@ -129,7 +130,7 @@ async function deleteOrWarn(
   } catch (error) {
     const warning = reportToShow(error);
     if (quiet) {
-      note(cli, JSON.stringify({ vm, warning }));
+      note(cli, renderJson({ vm, warning }));
       return;
     }
     const what = `${vm.name} is not deleted`;

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isBangerError, type VmStats } from "@banger/core/client";
+import { renderJson } from "../render/json.js";
 import { renderStats, type NamedStats } from "../render/stats.js";
 import { printTo } from "../terminal/print-to.js";
 import {
@@ -52,18 +53,19 @@ async function watch(
   asJson: boolean,
 ): Promise<Outcome> {
   const { stdout, interrupted } = cli.io;
-  for (let isFirst = true; ; isFirst = false) {
+  for (let hasHeader = false; ;) {
     const { all, error } = await look(cli, references);
     // Whoever asked for VMs by name wants to know that one has gone.
     if (error !== undefined) throw error;
     const lines = renderStats(all, cli.style);
     const text = asJson
-      ? JSON.stringify(all)
+      ? renderJson(all)
       : cli.style.isTerminal
         ? `${clearScreen}${lines}`
-        : isFirst
-          ? lines
-          : lines.split("\n").slice(1).join("\n");
+        : hasHeader
+          ? lines.split("\n").slice(1).join("\n")
+          : lines;
+    hasHeader ||= all.length > 0;
     if (text !== "") await printTo(stdout, `${text}\n`, interrupted);
     await sleep(watchPauseMs, undefined, { signal: interrupted }).catch(() =>
       interrupted.throwIfAborted(),

@@ -29,6 +29,7 @@ import {
 } from "@banger/host";
 import type { EnabledPlugins } from "../plugins/enabled-plugins.js";
 import { EphemeralReaper } from "./ephemeral-reaper.js";
+import { settledWithin } from "./settled-within.js";
 import { StaleStopper } from "./stale-stopper.js";
 import { StatsPoller } from "./stats-poller.js";
 import { UseRecorder } from "./use-recorder.js";
@@ -48,7 +49,7 @@ export interface DaemonOptions {
   readonly onStopRequest: () => void;
 }
 
-/** Longest wait for operations to clean up when the daemon ends, ms. */
+/** Longest wait for operations to clean up when the daemon ends, and for other cleanups after that, ms. */
 const endLimitMs = 60_000;
 
 /** How long the daemon's first answer waits for all VMs to be looked at, ms. */
@@ -148,18 +149,27 @@ export class Daemon {
   async stop(): Promise<void> {
     this.#reaper.close();
     this.#logLimiter.close();
-    await Promise.all([
-      // What reconcile still looks at is an operation, too.
-      this.#activity.end(endLimitMs),
-      this.#statsPoller.close(),
-      this.#staleStopper?.close(),
-    ]);
-    await this.#vmService.close();
+    await this.#ended(
+      "operations",
+      Promise.all([
+        // What reconcile still looks at is an operation, too.
+        this.#activity.end(endLimitMs),
+        this.#statsPoller.close(),
+        this.#staleStopper?.close(),
+      ]),
+    );
+    await this.#ended("cleanups", this.#vmService.close());
     await this.#server.close();
     await this.#useRecorder.close();
     // In the order in which they need each other: awilix would dispose of all at once.
     await this.#options.root.cradle.pluginRegistry.dispose();
     await this.#options.root.dispose();
+  }
+
+  /** What hangs is left behind: the next daemon finishes it. */
+  async #ended(what: string, work: Promise<unknown>): Promise<void> {
+    if (await settledWithin(endLimitMs, work)) return;
+    this.#options.logger.error("Not everything has ended", { what });
   }
 
   /** A session began or ended. */

@@ -4,13 +4,14 @@ import {
   type VmService,
   type VmStore,
 } from "@banger/core";
+import { isUnderWay } from "./under-way.js";
 
 /** How long an ephemeral VM waits for its first or next session, ms. */
 const graceMs = 15_000;
 
 /**
  * Deletes ephemeral VMs that nobody uses any more: their client was killed before it could. A VM's time begins when its start or its
- * last session ends.
+ * last session ends, and anew while an operation on it is under way: a delete would cancel its start.
  */
 export class EphemeralReaper {
   readonly #vmStore: Pick<VmStore, "find">;
@@ -36,9 +37,7 @@ export class EphemeralReaper {
   async consider(vmId: VmId): Promise<void> {
     const vm = await this.#vmStore.find(vmId);
     if (!vm?.spec.ephemeral || vm.state === "error" || this.#closed) return;
-    clearTimeout(this.#timers.get(vmId));
-    const timer = setTimeout(() => void this.#reap(vmId), graceMs);
-    this.#timers.set(vmId, timer);
+    this.#wait(vmId);
   }
 
   /** For the daemon's end: the next one begins to count anew. */
@@ -48,12 +47,22 @@ export class EphemeralReaper {
     this.#timers.clear();
   }
 
+  #wait(vmId: VmId): void {
+    clearTimeout(this.#timers.get(vmId));
+    const timer = setTimeout(() => void this.#reap(vmId), graceMs);
+    this.#timers.set(vmId, timer);
+  }
+
   async #reap(vmId: VmId): Promise<void> {
     this.#timers.delete(vmId);
     if (this.#sessionsOf(vmId) > 0) return;
     const vm = await this.#vmStore.find(vmId);
     // Its owner was quicker.
     if (!vm || this.#closed) return;
+    if (isUnderWay(this.#operations, vm)) {
+      this.#wait(vmId);
+      return;
+    }
     await this.#operations
       .run(`delete ${vm.name}, which nobody uses`, { vm: vmId }, (operation) =>
         this.#vmService.delete(vmId, operation),

@@ -6,6 +6,7 @@ import type {
   VmRecord,
   VmService,
 } from "@banger/core";
+import { isUnderWay } from "./under-way.js";
 
 /** How often it is looked for VMs that nobody uses, at most and at least, ms. */
 const mostPauseMs = 60_000;
@@ -144,19 +145,9 @@ export class StaleStopper {
   }
 
   /** Has it a session, or is an operation on it under way? Who restarts it wants it to run. */
-  #isBusy({ id, name }: VmRecord): boolean {
+  #isBusy(vm: VmRecord): boolean {
     const { sessionsOf, operations } = this.#options;
-    return (
-      sessionsOf(id) > 0 ||
-      operations
-        .list()
-        .some(
-          ({ state, vm }) =>
-            state === "running" &&
-            vm !== undefined &&
-            (name.startsWith(vm) || id.startsWith(vm)),
-        )
-    );
+    return sessionsOf(vm.id) > 0 || isUnderWay(operations, vm);
   }
 
   #lookAt({ id, runtime: { lastUsedAt } }: VmRecord): Use {

@@ -1,7 +1,11 @@
 import type { Logger, VmId, VmRecord, VmStats, VmStore } from "@banger/core";
+import { settledWithin } from "./settled-within.js";
 
 /** Longest look at one VM, ms: an agent that does not answer holds up nobody for longer. */
 const mostLookMs = 5_000;
+
+/** Longest wait for the looks to end when the daemon does, ms. */
+const endLimitMs = 2_000;
 
 /** VMs that are looked at side by side. */
 const mostLooks = 4;
@@ -48,14 +52,14 @@ export class StatsPoller {
     }, this.#options.intervalMs).unref();
   }
 
-  /** Ends what is under way; resolves when all of it has ended. */
+  /** Ends what is under way; resolves when all of it has ended, or when its time to end is up. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
     const looks = [...this.#looks.values()];
     for (const { abort } of looks) abort.abort();
-    await this.#round;
-    await Promise.all(looks.map(({ ended }) => ended));
+    const ended = [this.#round, ...looks.map((look) => look.ended)];
+    await settledWithin(endLimitMs, Promise.all(ended));
   }
 
   /** One round. Never rejects: what goes wrong with one VM is in the log. */

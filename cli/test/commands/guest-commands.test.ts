@@ -240,6 +240,24 @@ describe("vm stats", () => {
     },
     10_000,
   );
+
+  it("are watched with a header also when the first VM comes later", async () => {
+    const stop = new AbortController();
+    let looks = 0;
+    const { run } = await bench({
+      "GET /v1/vms": (
+        _request: unknown,
+        response: { end: (text: string) => void },
+      ) => {
+        looks++;
+        if (looks > 2) stop.abort(new Interruption("SIGINT", 130));
+        else response.end(JSON.stringify(looks === 1 ? [] : [web]));
+      },
+      [of(web, "stats")]: stats,
+    });
+    const ended = await run("vm stats -w", { signal: stop.signal });
+    expect(ended.stdout).toMatch(/^NAME.*\nweb .*\n$/);
+  }, 10_000);
 });
 
 describe("vm forward", () => {

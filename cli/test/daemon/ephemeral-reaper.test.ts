@@ -83,6 +83,23 @@ it.each([
   expect(operations.list()).toEqual([]);
 });
 
+it("lets an operation on the VM end first, such as the start of one that was stopped", async () => {
+  const { reaper, operations, deletes } = reaperOf();
+  let end = (): void => undefined;
+  const start = operations.run(
+    "start web",
+    { vm: "web" },
+    () => new Promise<void>((resolve) => (end = resolve)),
+  );
+  await reaper.consider(id);
+  await vi.advanceTimersByTimeAsync(40_000);
+  expect(deletes).toHaveLength(0);
+  end();
+  await start;
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(deletes).toHaveLength(1);
+});
+
 it("leaves VMs alone that are kept", async () => {
   const { reaper, operations } = reaperOf([
     sampleVm({ id, spec: { ...sampleVm().spec, ephemeral: false } }),

@@ -122,6 +122,16 @@ it("ends what is under way when it is closed, and looks no more", async () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
+it("does not wait for a look that cannot be ended when it is closed", async () => {
+  const { poller } = setUp(vms(1));
+  poller.start();
+  await vi.advanceTimersByTimeAsync(10_000);
+  let isClosed = false;
+  void poller.close().then(() => (isClosed = true));
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(isClosed).toBe(true);
+});
+
 it("survives VMs that cannot be listed or looked at", async () => {
   const logger = memoryLogger();
   const seen: string[] = [];

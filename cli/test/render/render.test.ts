@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { renderConfig } from "../../src/render/config.js";
 import { renderAge, renderDuration } from "../../src/render/duration.js";
 import { renderError } from "../../src/render/error.js";
+import { renderJson } from "../../src/render/json.js";
 import { progressView } from "../../src/render/progress.js";
 import { styleOf } from "../../src/render/style.js";
 import { renderTable } from "../../src/render/table.js";
@@ -35,6 +36,16 @@ describe("renderError", () => {
     expect(renderError(report, plain)).toBe(
       "banger: it ]0;broke\n  one\n  two\n  three\nhint: mend it\n[ERR_X, op-1]",
     );
+  });
+});
+
+describe("renderJson", () => {
+  it("is the same JSON, and steers no terminal", () => {
+    const value = { text: "a\u009b31m\u202e\u{e0001}\u007f\u001b\n\tä😀" };
+    expect(renderJson(value)).toBe(
+      String.raw`{"text":"a\u009b31m\u202e\udb40\udc01\u007f\u001b\n\tä😀"}`,
+    );
+    expect(JSON.parse(renderJson(value, 2))).toEqual(value);
   });
 });
 

@@ -2,6 +2,7 @@ import { CancelledError } from "../errors.js";
 import type { TimelineRecorder } from "../model/timeline.js";
 import { HookTimeoutError, PluginFaultError } from "./hook-errors.js";
 import { hookLimitsMs, type HookContext, type HookName } from "./hooks.js";
+import { throwIfCancelled } from "./operation.js";
 
 export type TapFunction = (...args: unknown[]) => Promise<unknown>;
 
@@ -36,6 +37,9 @@ export async function invokeTap(
   call: HookCall,
 ): Promise<unknown> {
   const work = async (): Promise<unknown> => {
+    // Where the first throw stops, the one that was aborted throws; here nothing else would keep the rest from being called.
+    if (call.faults)
+      throwIfCancelled(call.signal, `${hook} of plugin ${plugin}`);
     const value = await limited(hook, plugin, call.signal, (signal) =>
       fn(...args, call.contextFor(plugin, signal)),
     );

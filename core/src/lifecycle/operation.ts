@@ -42,9 +42,10 @@ export function throwIfCancelled(signal: AbortSignal, what: string): void {
   throw new CancelledError(what, signal.reason);
 }
 
-/** The context for undoing: the same operation, never aborted; it may still be abandoned. */
+/** The context for undoing: the same operation, which nothing aborts but that it is abandoned. */
 export function forTeardown(operation: OperationContext): OperationContext {
-  return { ...operation, signal: new AbortController().signal };
+  const signal = operation.abandoned ?? new AbortController().signal;
+  return { ...operation, signal };
 }
 
 /** Begins an operation: gives it an id and a logger that carries it. */

@@ -39,11 +39,15 @@ export function createKillVm(deps: {
     const { driver } = vm.runtime;
     if (!handles || driver === undefined) return;
     const vmm = vmmDrivers.get(driver);
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), signalWaitMs);
     try {
       await vmm.signal(vm, handles, signal);
-      await vmm.waitForExit(handles, AbortSignal.timeout(signalWaitMs));
+      await vmm.waitForExit(handles, limit.signal);
     } catch (error) {
       operation.logger.warn("VMM could not be signalled", { error });
+    } finally {
+      clearTimeout(timer);
     }
   };
 

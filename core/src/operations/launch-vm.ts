@@ -1,4 +1,4 @@
-import { isBangerError } from "../errors.js";
+import { describeError, isBangerError } from "../errors.js";
 import { forTeardown, type OperationContext } from "../lifecycle/operation.js";
 import type { VmId, VmRecord } from "../model/vm.js";
 import type { CreateVm } from "./create-vm.js";
@@ -37,6 +37,8 @@ export function createLaunchVm(deps: {
     } catch (error) {
       // Somebody else deleted it.
       if (isBangerError(error) && error.code === "ERR_VM_NOT_FOUND") return;
+      const line = `${vm.name} is left: ${describeError(error)}`;
+      operation.progress("delete", `warning: ${line}`);
       operation.logger.error("VM of a failed start could not be removed", {
         vmId: vm.id,
         error,

@@ -59,9 +59,9 @@ export function createPowerOffGuest(deps: {
   return async (vm, handles, operation) => {
     const { driver } = vm.runtime;
     if (driver === undefined) return;
-    const done = new AbortController();
-    const limit = AbortSignal.timeout(stopTimeoutMs);
-    const signal = AbortSignal.any([limit, done.signal]);
+    const end = new AbortController();
+    const timer = setTimeout(() => end.abort(), stopTimeoutMs);
+    const { signal } = end;
     const exit = vmmDrivers.get(driver).waitForExit(handles, signal);
     const ask = async (): Promise<boolean> => {
       for (const means of [overAgent, overSsh]) {
@@ -85,10 +85,11 @@ export function createPowerOffGuest(deps: {
       const trouble = accepted
         ? "did not power off in time"
         : "cannot be asked to power off";
-      if (!accepted || limit.aborted)
+      if (!accepted || signal.aborted)
         operation.progress("stop", `warning: the guest ${trouble}`);
     } finally {
-      done.abort();
+      clearTimeout(timer);
+      end.abort();
     }
   };
 }

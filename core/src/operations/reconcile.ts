@@ -11,8 +11,9 @@ import type { VmHandles, VmRecord, VmState } from "../model/vm.js";
 import type { AdoptVm } from "./adopt-vm.js";
 import type { DeleteVm } from "./delete-vm.js";
 import type { FindVmm } from "./find-vmm.js";
+import { isMeantToRun } from "./meant-to-run.js";
 import type { RevertChange } from "./revert-change.js";
-import { withoutProblems } from "./runtime-marks.js";
+import { withoutFaults, withoutProblems } from "./runtime-marks.js";
 import type { OperationSettings } from "./settings.js";
 import type { TearDownVm } from "./tear-down-vm.js";
 
@@ -35,8 +36,9 @@ export interface Reconciled {
 /**
  * Makes one record and the host agree, when a daemon begins: a live VM is adopted and published again, the remains of a dead or
  * half-started one are removed, a deletion that was begun is finished, a change that was begun is taken back. Takes no longer than
- * the configured limit and a grace. What goes wrong is in the record's problems. The caller holds the VM's lock.
- * @throws when the record cannot be written; CancelledError
+ * the configured limit and a grace. What goes wrong is in the record's problems, as far as that can be written. The caller holds the
+ * VM's lock.
+ * @throws CancelledError
  */
 export type ReconcileVm = (
   vm: VmRecord,
@@ -105,7 +107,10 @@ export function createReconcileVm(deps: {
       const lastError = `not everything was removed: ${leftovers.join("; ")}`;
       return { fate: "unsettled", state: "error", lastError };
     }
-    return { fate: "cleaned", state: wasRunning(vm) ? "stopped" : vm.state };
+    // With problems an earlier daemon could not clean up, and that is done now; without, its start or stop failed.
+    const isSettled = vm.state === "error" && vm.runtime.problems !== undefined;
+    const isStopped = vm.state === "running" || isSettled;
+    return { fate: "cleaned", state: isStopped ? "stopped" : vm.state };
   };
 
   const settle = async (
@@ -126,10 +131,10 @@ export function createReconcileVm(deps: {
       return { fate: "removed", state: vm.state };
     }
     const handles = await findVmm(vm);
-    if (handles && wasRunning(vm))
+    if (handles && isMeantToRun(vm))
       return adopt(vm, handles, findings, operation);
     const hasRemains =
-      wasRunning(vm) || handles || vm.runtime.prepared === true;
+      isMeantToRun(vm) || handles || vm.runtime.prepared === true;
     // A start may have made it before it said so.
     if (!hasRemains) await vmFiles.removeRun(vm);
     const settled: Settled = hasRemains
@@ -139,27 +144,33 @@ export function createReconcileVm(deps: {
     return settled;
   };
 
+  /** @returns why it could not be written; the VM is taken care of all the same */
   const record = async (
     vm: VmRecord,
     { fate, state, lastError }: Settled,
     problems: readonly string[],
-  ): Promise<void> => {
+    { logger }: OperationContext,
+  ): Promise<readonly string[]> => {
     const says = vm.runtime.problems ?? [];
     const isNews = state !== vm.state || problems.join() !== says.join();
-    if (fate === "removed" || (!isNews && lastError === undefined)) return;
+    if (fate === "removed" || (!isNews && lastError === undefined)) return [];
+    // What was wrong with the state before is over with it.
+    const clean = state === vm.state ? withoutProblems : withoutFaults;
     try {
       await vmStore.update(vm.id, ({ runtime }) => ({
         state,
         runtime: {
-          ...withoutProblems(runtime),
+          ...clean(runtime),
           ...(problems.length > 0 ? { problems } : {}),
           ...(lastError === undefined ? {} : { lastError }),
         },
       }));
+      return [];
     } catch (error) {
       // A deletion that was given up on has come to its end.
-      if (isBangerError(error) && error.code === "ERR_VM_GONE") return;
-      throw error;
+      if (isBangerError(error) && error.code === "ERR_VM_GONE") return [];
+      logger.error("Record of a VM cannot be written", { vmId: vm.id, error });
+      return [`its record cannot be written: ${describeError(error)}`];
     }
   };
 
@@ -191,18 +202,20 @@ export function createReconcileVm(deps: {
         error,
       });
       problems.push(...linesOf(error));
-      const isLive = wasRunning(vm) && findings.isEnding === undefined;
+      const isLive = isMeantToRun(vm) && findings.isEnding === undefined;
       const lastError = isLive ? {} : { lastError: describeError(error) };
       settled = { fate: "unsettled", state: "error", ...lastError };
     } finally {
       // Whoever gets the lock next must not meet a teardown that goes on behind its back.
       abandon.abort();
     }
-    await record(vm, settled, [...problems]);
+    // What was given up on may still add to them.
+    const found = [...problems];
+    const unwritten = await record(vm, settled, found, operation);
     const { handles } = findings;
     return {
       fate: settled.fate,
-      problems: [...problems],
+      problems: [...found, ...unwritten],
       ...(handles ? { handles } : {}),
     };
   };
@@ -211,14 +224,4 @@ export function createReconcileVm(deps: {
 function linesOf(error: unknown): readonly string[] {
   const details = isBangerError(error) ? error.details : [];
   return details.length > 0 ? details : [describeError(error)];
-}
-
-/**
- * Is a VMM of this VM its owner's, so that it must run on? One in `error` is when an earlier daemon could not reach it; a `lastError`
- * tells of a start or stop that failed, whose remains go.
- */
-function wasRunning({ state, runtime }: VmRecord): boolean {
-  const unreachable =
-    runtime.problems !== undefined && runtime.lastError === undefined;
-  return state === "running" || (state === "error" && unreachable);
 }

@@ -23,8 +23,7 @@ export function createRestartVm(deps: {
   touchVm: TouchVm;
 }): RestartVm {
   const { findVmm, guestWatch, startVm, stopVm, touchVm } = deps;
-  return async (vm, operation) => {
-    guestWatch.forget(vm.id);
+  const restart: RestartVm = async (vm, operation) => {
     let ready = vm;
     // What runs in another state was given up on: a second VMM would share its disk.
     if (vm.state === "running" || (await findVmm(vm))) {
@@ -34,4 +33,6 @@ export function createRestartVm(deps: {
     }
     return startVm(ready, operation);
   };
+  return (vm, operation) =>
+    guestWatch.suspend(vm.id, () => restart(vm, operation));
 }

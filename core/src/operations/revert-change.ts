@@ -1,5 +1,8 @@
 import type { VmStore } from "../contracts/vm-store.js";
-import type { OperationContext } from "../lifecycle/operation.js";
+import {
+  throwIfCancelled,
+  type OperationContext,
+} from "../lifecycle/operation.js";
 import type { VmRecord } from "../model/vm.js";
 import type { PluginRegistry } from "../plugins/plugin-registry.js";
 import { withoutChanging } from "./runtime-marks.js";
@@ -9,6 +12,7 @@ import { withoutChanging } from "./runtime-marks.js";
  * for a VM without one. The mark stays when a plugin fails, so that the next daemon tries again. The caller holds the VM's lock.
  * @param live is the guest running?
  * @returns what could not be taken back, a line each
+ * @throws CancelledError
  */
 export type RevertChange = (
   vm: VmRecord,
@@ -29,6 +33,8 @@ export function createRevertChange(deps: {
       vm.spec.plugins,
     );
     const faults = await set.revertChange(after, vm, live, operation);
+    // Who was given up on may come back when the VM has changed again, and that mark is not this one's.
+    throwIfCancelled(operation.signal, "taking back a change");
     const problems = [
       ...faults.map(({ message }) => message),
       ...failures.map(({ id, message }) => `plugin ${id}: ${message}`),

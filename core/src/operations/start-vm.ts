@@ -13,8 +13,7 @@ import type { RootDisks } from "../contracts/root-disks.js";
 import type { VmFiles } from "../contracts/vm-files.js";
 import type { VmStore } from "../contracts/vm-store.js";
 import type { VmmChoice, VmmDrivers } from "../contracts/vmm.js";
-import { CancelledError, describeError, isBangerError } from "../errors.js";
-import { PreflightError } from "../lifecycle/hook-errors.js";
+import { describeError } from "../errors.js";
 import {
   runStage,
   throwIfCancelled,
@@ -22,14 +21,14 @@ import {
 } from "../lifecycle/operation.js";
 import { UndoStack } from "../lifecycle/undo-stack.js";
 import type { Image } from "../model/image.js";
-import type { VmHandles, VmRecord, VmState } from "../model/vm.js";
+import type { VmHandles, VmRecord } from "../model/vm.js";
 import type { PluginRegistry } from "../plugins/plugin-registry.js";
-import type { PluginSet } from "../plugins/plugin-set.js";
 import { awaitGuest } from "./await-guest.js";
+import { endFailedStart } from "./end-failed-start.js";
 import type { GuestWatch } from "./guest-watch.js";
-import { StartFailedError, VmStateError } from "./operation-errors.js";
+import { VmStateError } from "./operation-errors.js";
 import { planStart, type StartPlan } from "./plan-start.js";
-import { checkResources } from "./resolve-spec.js";
+import { requireStartable } from "./require-startable.js";
 import { withoutFaults, withoutProvisional } from "./runtime-marks.js";
 import type { OperationSettings } from "./settings.js";
 import type { TearDownVm } from "./tear-down-vm.js";
@@ -72,26 +71,6 @@ export function createStartVm(deps: StartVmDeps): StartVm {
   const { guestBoot, guestAgent, guestSsh, hostFacts, vmFiles } = deps;
   const { pluginRegistry, tearDownVm, settings, guestKeys } = deps;
   const { portForwards, guestWatch } = deps;
-
-  const preflight = async (
-    vm: VmRecord,
-    image: Image,
-    plugins: PluginSet,
-    operation: OperationContext,
-  ): Promise<void> => {
-    checkResources(vm.spec, hostFacts);
-    const findings = await plugins.preflight(vm, image, operation);
-    for (const finding of findings.filter(
-      ({ severity }) => severity === "warning",
-    )) {
-      operation.progress("preflight", `warning: ${finding.message}`);
-      operation.logger.warn("Preflight warning", { finding });
-    }
-    const errors = findings.filter(({ severity }) => severity === "error");
-    // What a plugin says about a cancel is no finding.
-    throwIfCancelled(operation.signal, "preflight");
-    if (errors.length > 0) throw new PreflightError(vm.name, errors);
-  };
 
   const launch = (
     vm: VmRecord,
@@ -155,7 +134,7 @@ export function createStartVm(deps: StartVmDeps): StartVm {
       if (!image) throw new ImageNotFoundError(vm.imageId, []);
       const plugins = await pluginRegistry.select(vm.spec.plugins);
       await runStage(operation, "preflight", "asking every plugin", () =>
-        preflight(vm, image, plugins, operation),
+        requireStartable(hostFacts, vm, image, plugins, operation),
       );
       undo.push("run directory", () => vmFiles.removeRun(before));
       await vmFiles.ensure(vm);
@@ -242,44 +221,8 @@ export function createStartVm(deps: StartVmDeps): StartVm {
       guestWatch.watch(running, handles, operation);
       return running;
     } catch (error) {
-      const cause = operation.signal.aborted
-        ? cancelCause(operation.signal.reason, error)
-        : error;
-      // The first cause stays the cause; what undo could not remove is listed beside it, never instead of it.
-      const leftovers = await undo.unwind();
-      // Before the VMM ran there is nothing to look into, and a cancelled start is nobody's error; leftovers are.
-      const kept =
-        leftovers.length > 0 || (vmmRan && !operation.signal.aborted);
-      const unsaid = new UndoStack(operation);
-      unsaid.push("record", () =>
-        vmStore.update(vm.id, ({ state, runtime }) => ({
-          state: kept ? "error" : stateBack(state, before.state),
-          runtime: {
-            ...withoutProvisional(runtime),
-            // Also after the row said running, when it was the answer of the store that got lost.
-            ...(kept || !before.runtime.provisional
-              ? {}
-              : { provisional: true }),
-            lastError: describeError(cause),
-            lastStart: operation.timeline.entries(),
-          },
-        })),
-      );
-      const lines = [...leftovers, ...(await unsaid.unwind())];
-      throw new StartFailedError(vm.name, cause, lines, kept);
+      const failed = { before, vmmRan, undo };
+      throw await endFailedStart(vmStore, failed, error, operation);
     }
   };
-}
-
-/** However a step takes an abort, it was asked for: by somebody who says why, or by the owner who left. */
-function cancelCause(reason: unknown, error: unknown): unknown {
-  if (isBangerError(reason)) return reason;
-  return error instanceof CancelledError
-    ? error
-    : new CancelledError("start", error);
-}
-
-/** A VM that was said to run is stopped and no longer as if never started. */
-function stateBack(now: VmState, before: VmState): VmState {
-  return now === "running" && before === "created" ? "stopped" : before;
 }

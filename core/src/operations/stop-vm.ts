@@ -11,6 +11,8 @@ import type { PowerOffGuest } from "./power-off-guest.js";
 import { withoutFaults } from "./runtime-marks.js";
 import type { TearDownVm } from "./tear-down-vm.js";
 
+const halfDeleted = "its deletion was begun and is not finished";
+
 export interface StopOptions {
   /** end the VMM at once, without asking the guest */
   readonly force?: boolean;
@@ -18,7 +20,7 @@ export interface StopOptions {
 
 /**
  * Stops a VM and keeps its data: the guest writes everything to disk and powers off within a limit, then whatever is left is removed.
- * Stopping a stopped VM is fine. The caller holds the VM's lock.
+ * Stopping a stopped VM is fine; one whose deletion was begun is in state `error` afterwards. The caller holds the VM's lock.
  * @throws JoinedError when something could not be removed; the VM is in state `error` then
  */
 export type StopVm = (
@@ -57,10 +59,15 @@ export function createStopVm(deps: {
       }));
       throw new JoinedError(`${vm.name} is not stopped cleanly`, leftovers);
     }
-    return vmStore.update(vm.id, ({ state, runtime }) => ({
-      // One whose deletion was begun has nothing to start any more.
-      state: state === "created" || runtime.deleting ? state : "stopped",
-      runtime: withoutFaults(runtime),
-    }));
+    return vmStore.update(vm.id, ({ state, runtime }) => {
+      const clean = withoutFaults(runtime);
+      // It has nothing to start any more.
+      if (runtime.deleting)
+        return {
+          state: "error",
+          runtime: { ...clean, lastError: halfDeleted },
+        };
+      return { state: state === "created" ? state : "stopped", runtime: clean };
+    });
   };
 }

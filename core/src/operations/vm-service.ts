@@ -116,9 +116,9 @@ export class VmService {
     return this.#ending(reference, operation, {
       by: "stop",
       work: (vm) => this.#deps.stopVm(vm, options, operation),
-      gone: ({ name }) => {
+      gone: ({ name, runtime }) => {
         const why = "its first start was cancelled, which leaves nothing";
-        throw new VmGoneError(name, why);
+        throw new VmGoneError(name, runtime.provisional ? why : undefined);
       },
     });
   }
@@ -204,10 +204,9 @@ export class VmService {
     const known = await this.get(reference);
     const cancelled = await startsUnderWay.cancel(known, by, operation);
     try {
-      return await vmLocks.run(known, operation.signal, (vm) => {
-        guestWatch.forget(vm.id);
-        return work(vm);
-      });
+      return await vmLocks.run(known, operation.signal, (vm) =>
+        guestWatch.suspend(vm.id, () => work(vm)),
+      );
     } catch (error) {
       const isGone = isBangerError(error) && error.code === "ERR_VM_NOT_FOUND";
       if (cancelled && isGone) return gone(known);

@@ -73,6 +73,17 @@ describe("a start under way", () => {
     expect(host.inventory()).toEqual([]);
   });
 
+  it("is not taken for a first one by a stop that comes after a delete", async () => {
+    const { vmService, id } = await starting();
+    const deleted = remove(vmService, id);
+    const stopped = stop(vmService, id);
+    await expect(stopped).rejects.toMatchObject({
+      code: "ERR_VM_GONE",
+      message: expect.not.stringContaining("first start") as string,
+    });
+    await deleted;
+  });
+
   it("takes those with it that wait for the same VM", async () => {
     const { vmService, id, start } = await starting();
     const waiting = vmService.start(id, fakeOperation());
@@ -134,6 +145,22 @@ describe("a launch under way", () => {
     });
     await expect(launch).rejects.toMatchObject({ code: "ERR_CANCELLED" });
     expect(host.inventory()).toEqual([]);
+  });
+
+  it("says when its VM could not be removed", async () => {
+    const { host, vmService, boots } = bench();
+    host.guestAgent.behaviour = "hangs";
+    const aborts = new AbortController();
+    const operation = fakeOperation(aborts.signal);
+    const launch = vmService.launch({ name: "otter" }, operation);
+    launch.catch(() => undefined);
+    await boots();
+    const call = "vmFiles.removeAll";
+    host.calls.expect({ at: 1, call, moment: "before" });
+    aborts.abort();
+    await expect(launch).rejects.toMatchObject({ code: "ERR_CANCELLED" });
+    expect(operation.stages.at(-1)).toMatch(/^delete: warning: otter is left/);
+    expect((await vmService.get("otter")).state).toBe("error");
   });
 
   it("can be ended from the moment its row is there", async () => {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { definePlugin, type VmRecord } from "@banger/core";
 import {
   fakeDaemon,
@@ -124,6 +124,25 @@ describe("a deletion", () => {
     expect(report).toMatchObject({ removed: [name], problems: [] });
     expect(await next.list()).toEqual([]);
     expect(host.inventory()).toEqual([]);
+  });
+
+  it("whose last write fails leaves no VM that is said to run", async () => {
+    const host = new FakeHost();
+    const plugins = [fakePlugin(host)];
+    const { vmService } = fakeDaemon(host, { plugins });
+    const { id } = await vmService.launch({}, fakeOperation());
+    host.calls.expect({ at: 1, call: "vmStore.remove", moment: "before" });
+    await expect(vmService.delete(id, fakeOperation())).rejects.toThrow(
+      "vmStore.remove",
+    );
+    await vi.waitFor(async () =>
+      expect(await vmService.get(id)).toMatchObject({
+        state: "error",
+        runtime: { lastError: expect.stringContaining("deletion") as string },
+      }),
+    );
+    await vmService.delete(id, fakeOperation());
+    expect(await vmService.list()).toEqual([]);
   });
 
   it("that cannot be finished keeps the VM from starting, and can be repeated", async () => {

@@ -74,6 +74,19 @@ describe("restart", () => {
   });
 });
 
+describe("stop", () => {
+  it("powers off a guest that runs on in state error", async () => {
+    const { host, vmService, id, kept } = await running();
+    await host.vmStore.update(id, () => ({ state: "error" }));
+    host.calls.expect();
+    expect((await vmService.stop(id, {}, fakeOperation())).state).toBe(
+      "stopped",
+    );
+    expect(host.calls.log).toContain("guestAgent.powerOff");
+    expect(host.inventory()).toEqual(kept);
+  });
+});
+
 describe("kill", () => {
   it.each<VmmSignal>(["KILL", "TERM", "USR1"])(
     "ends a VM with %s, without asking the guest, and removes everything",

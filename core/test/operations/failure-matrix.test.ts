@@ -33,10 +33,14 @@ async function fail({ scenario, call, at, moment }: Point) {
   await scenario.arrange(world);
   world.host.calls.expect({ at, moment });
   const { signal } = world.host.calls;
-  const error: unknown = await scenario.act(world, signal).then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
+  const outcome = { hasEnded: false, error: undefined as unknown };
+  void scenario
+    .act(world, signal)
+    .catch((thrown: unknown) => void (outcome.error = thrown))
+    .finally(() => void (outcome.hasEnded = true));
+  // A guest that could not be asked to power off has some time to.
+  while (!outcome.hasEnded) await vi.advanceTimersByTimeAsync(1);
+  const { error } = outcome;
   expect(world.host.calls.log[at - 1]).toBe(call);
   world.host.calls.expect();
   return { world, error };

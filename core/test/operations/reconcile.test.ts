@@ -86,6 +86,21 @@ describe("reconcile", () => {
     });
   });
 
+  it("finishes the cleanup that an earlier daemon could not, and the VM is stopped", async () => {
+    const { host, id, next, kept } = await succession();
+    host.vmm.end(id);
+    const call = "commands.run fake cleanup remove";
+    host.calls.expect({ at: 1, call, moment: "before" });
+    await next.reconcile(fakeOperation());
+    const later = fakeDaemon(host, { plugins: [fakePlugin(host)] }).vmService;
+    await later.reconcile(fakeOperation());
+    const { state, runtime } = await later.get(id);
+    expect(state).toBe("stopped");
+    expect(runtime).not.toHaveProperty("lastError");
+    expect(runtime).not.toHaveProperty("problems");
+    expect(host.inventory()).toEqual(kept);
+  });
+
   it("keeps a VM whose own first start was not finished", async () => {
     const host = new FakeHost();
     const plugins = [fakePlugin(host)];
@@ -167,11 +182,10 @@ describe("the report of a reconcile", () => {
     const daemon = fakeDaemon(host, { plugins: [fakePlugin(host)] });
     const report = await daemon.vmService.reconcile(fakeOperation());
     expect(report.adopted).toEqual([other.name]);
+    const { name: vm } = await next.get(id);
     expect(report.problems).toEqual([
-      {
-        vm: (await next.get(id)).name,
-        text: expect.stringContaining("busy") as string,
-      },
+      { vm, text: "the store is busy" },
+      { vm, text: "its record cannot be written: the store is busy" },
     ]);
   });
 });
@@ -241,6 +255,19 @@ describe("a live VM with trouble", () => {
       expect((await next.get(id)).state).toBe("stopped"),
     );
     expect((await next.get(id)).runtime.problems).toBeUndefined();
+    expect(host.inventory()).toEqual(kept);
+  });
+
+  it("is watched although its record cannot be written", async () => {
+    const { host, id, next, kept } = await succession();
+    host.guestSsh.connect = () => Promise.reject(new Error("no route"));
+    host.calls.expect({ at: 1, call: "vmStore.update", moment: "before" });
+    await next.reconcile(fakeOperation());
+    expect((await next.get(id)).state).toBe("running");
+    host.vmm.end(id);
+    await vi.waitFor(async () =>
+      expect((await next.get(id)).state).toBe("stopped"),
+    );
     expect(host.inventory()).toEqual(kept);
   });
 

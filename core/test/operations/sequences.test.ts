@@ -145,19 +145,19 @@ class Session {
   async play(steps: readonly (Request | Event)[]): Promise<void> {
     for (const step of steps)
       if (step instanceof Event) await step.happen(this.world);
-      else await this.#ask(step);
+      else await this.ready(() => this.#ask(step));
   }
 
-  /** Resolves when the daemon of the moment has reconciled. */
-  async ready(): Promise<void> {
+  /** When the daemon of the moment has reconciled. What is next begins in the same turn: in another one that daemon may be killed. */
+  async ready(next: () => Promise<void>): Promise<void> {
     for (let seen: unknown; seen !== this.#ready;) {
       seen = this.#ready;
       await this.#ready;
     }
+    await next();
   }
 
   async #ask({ text, work, patience }: Request): Promise<void> {
-    await this.ready();
     const { killed } = this.world.host.calls;
     const aborts = new AbortController();
     if (patience !== undefined) void leave(aborts, patience);
@@ -215,7 +215,7 @@ describe("any sequence of operations from up to three clients", () => {
           await withoutHanging(
             Promise.all(clients.map((steps) => session.play(steps))),
           );
-          await withoutHanging(session.ready());
+          await withoutHanging(session.ready(() => Promise.resolve()));
           session.end();
           world.host.calls.expect();
           // A guest that has just powered off is being cleaned up.

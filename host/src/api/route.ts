@@ -32,8 +32,10 @@ export interface ReadRoute<
   Body extends z.ZodType = z.ZodType,
 > extends RouteShape<Params, Query, Body> {
   readonly kind: "read";
+  /** @param signal aborts when the client leaves, for what takes long */
   handle(
     request: RouteRequest<z.output<Params>, z.output<Query>, z.output<Body>>,
+    signal: AbortSignal,
   ): Promise<unknown>;
 }
 

@@ -7,6 +7,7 @@ import {
   InvalidValueError,
   nearestName,
   reportError,
+  withAnySignal,
   type ErrorKind,
   type GuestSsh,
   type Logger,
@@ -111,8 +112,8 @@ export class ApiServer {
       reply.header(buildHeader, build);
       if (request.url !== "/v1/daemon/stop") this.#refuseOtherBuild(request);
     });
-    const document = openApiDocument(routes, version);
-    this.#app.get("/v1/openapi.json", () => document);
+    // Made when somebody asks, which is rare: an idle daemon does without it.
+    this.#app.get("/v1/openapi.json", () => openApiDocument(routes, version));
     for (const route of routes) this.#add(route);
     this.#app.server.on("upgrade", (request, socket, head) => {
       void this.#upgrade(request, socket, head);
@@ -165,7 +166,7 @@ export class ApiServer {
         const input = { params, query, body };
         switch (route.kind) {
           case "read":
-            return route.handle(input);
+            return route.handle(input, this.#untilLeft(reply.raw));
           case "operation": {
             const what = await route.title(input);
             reply.hijack();
@@ -202,10 +203,18 @@ export class ApiServer {
   /** Aborts when the client leaves or the server closes. */
   #untilLeft(response: ServerResponse): AbortSignal {
     const left = new AbortController();
-    response.on("close", () => {
+    // Not `AbortSignal.any`: in Node 20 a signal never forgets those that were made from it.
+    const { signal } = this.#closing;
+    const leave = (): void => {
       left.abort();
+    };
+    signal.addEventListener("abort", leave);
+    response.on("close", () => {
+      signal.removeEventListener("abort", leave);
+      leave();
     });
-    return AbortSignal.any([left.signal, this.#closing.signal]);
+    if (signal.aborted || response.destroyed) leave();
+    return left.signal;
   }
 
   async #upgrade(
@@ -241,15 +250,17 @@ export class ApiServer {
       const abort = new AbortController();
       const ended = activity.beginSession(vm.id, abort);
       try {
-        await serveExecStream({
-          request,
-          socket,
-          head,
-          vm,
-          logger: logger.child({ vmId: vm.id }),
-          signal: AbortSignal.any([abort.signal, this.#closing.signal]),
-          exec: (command, signal) => guestSsh.exec(vm, command, signal),
-        });
+        await withAnySignal([abort.signal, this.#closing.signal], (signal) =>
+          serveExecStream({
+            request,
+            socket,
+            head,
+            vm,
+            logger: logger.child({ vmId: vm.id }),
+            signal,
+            exec: (command, given) => guestSsh.exec(vm, command, given),
+          }),
+        );
       } finally {
         ended();
       }

@@ -52,6 +52,7 @@ export function durationValue({
   readonly zero?: boolean;
 } = {}): z.ZodType<number, Written> {
   const most = mostDays === 1 ? "a day" : `${mostDays.toString()} days`;
+  const never = zero ? ", or 0 for never" : "";
   return z
     .union(
       [z.string(), z.number()],
@@ -65,7 +66,7 @@ export function durationValue({
       context.issues.push({
         code: "custom",
         input: value,
-        message: `${JSON.stringify(value)} is no duration: write seconds, or "90s", "3m"; at most ${most}`,
+        message: `${JSON.stringify(value)} is no duration: write seconds, or "90s", "3m"; at most ${most}${never}`,
       });
       return z.NEVER;
     });

@@ -6,6 +6,7 @@ import {
   isBangerError,
   KeyedLock,
   throwIfCancelled,
+  withAnySignal,
 } from "@banger/core";
 import { AgentChannel } from "./agent-channel.js";
 import {
@@ -130,8 +131,9 @@ export class AgentClient {
     signal: AbortSignal,
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const mine = AbortSignal.any([signal, this.#ended.signal]);
-    return this.#turn.run("the guest agent", mine, () => work(mine));
+    return withAnySignal([signal, this.#ended.signal], (mine) =>
+      this.#turn.run("the guest agent", mine, () => work(mine)),
+    );
   }
 
   async #channelInStep(

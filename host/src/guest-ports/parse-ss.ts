@@ -3,9 +3,9 @@ import type { ListeningPort } from "@banger/core";
 
 /** Netid, state, two queues, local address and port, peer, and whatever more; ss(8). */
 const line =
-  /^(tcp|udp) +(?:LISTEN|UNCONN) +\d+ +\d+ +(\S+):(\d{1,5}) +\S+ *(.*)$/;
+  /^(tcp|udp) +(?:LISTEN|UNCONN) +\d+ +\d+ +(\S+):(\d{1,5}) +\S+ *(.*)$/s;
 /** A name may contain anything but a NUL byte, also what ends it here; proc(5), /proc/pid/comm. */
-const owner = /^users:\(\("(.*?)",pid=\d+,fd=\d+\)/;
+const owner = /^users:\(\("(.*?)",pid=\d+,fd=\d+\)/s;
 /** The kernel's bound on the name of a process is 15 bytes. */
 const longestName = 64;
 
@@ -57,5 +57,8 @@ function width({ address }: ListeningPort): number {
 }
 
 function printable(name: string): string {
-  return name.replaceAll(/\p{C}/gu, "").trim().slice(0, longestName);
+  return name
+    .replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, "")
+    .trim()
+    .slice(0, longestName);
 }

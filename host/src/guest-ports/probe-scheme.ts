@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { connect as startTls } from "node:tls";
+import { abortAfter } from "@banger/core";
 
 /** Most that is read of what a port answers, bytes: certificates are the bulk of it. */
 const mostBytes = 32 * 1024;
@@ -29,7 +30,7 @@ export async function probeScheme(
   signal: AbortSignal,
 ): Promise<"http" | "https" | undefined> {
   const ask = (wrap: (raw: Duplex) => Duplex): Promise<number | undefined> => {
-    const limit = AbortSignal.timeout(limitMs);
+    const limit = abortAfter(limitMs);
     return askStatus(open, wrap, AbortSignal.any([signal, limit]));
   };
   const plain = await ask((raw) => raw);
@@ -45,12 +46,15 @@ async function askStatus(
   wrap: (raw: Duplex) => Duplex,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  let raw: Duplex | undefined;
+  const streams: Duplex[] = [];
+  const keep = (stream: Duplex): Duplex => {
+    streams.push(stream);
+    return stream.on("error", () => undefined);
+  };
   try {
-    raw = await open(signal);
-    raw.on("error", () => undefined);
-    const stream = wrap(raw);
-    stream.on("error", () => undefined);
+    const raw = keep(await open(signal));
+    if (raw.destroyed) return undefined;
+    const stream = keep(wrap(raw));
     stream.on("end", () => stream.destroy(new Error("it said nothing")));
     limitBytes(raw, stream);
     stream.write(question);
@@ -60,7 +64,7 @@ async function askStatus(
   } catch {
     return undefined;
   } finally {
-    raw?.destroy();
+    for (const stream of streams) stream.destroy();
   }
 }
 

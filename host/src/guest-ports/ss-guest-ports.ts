@@ -1,4 +1,5 @@
 import {
+  abortAfter,
   GuestConnectionError,
   throwIfCancelled,
   type GuestPorts,
@@ -66,7 +67,7 @@ export class SsGuestPorts implements GuestPorts {
 
   async #runSs(vm: VmRecord, signal: AbortSignal): Promise<string> {
     const { listTimeoutMs, maxListBytes } = this.#limits;
-    const limit = AbortSignal.timeout(listTimeoutMs);
+    const limit = abortAfter(listTimeoutMs);
     const either = AbortSignal.any([signal, limit]);
     try {
       const ss = await this.#guestSsh.exec(
@@ -103,10 +104,7 @@ export class SsGuestPorts implements GuestPorts {
     const { maxProbes, parallelProbes, probeTimeoutMs, probesTimeoutMs } =
       this.#limits;
     const schemes = new Map<ListeningPort, "http" | "https">();
-    const limit = AbortSignal.any([
-      signal,
-      AbortSignal.timeout(probesTimeoutMs),
-    ]);
+    const limit = AbortSignal.any([signal, abortAfter(probesTimeoutMs)]);
     const waiting = ports
       .filter(({ protocol, port }) => protocol === "tcp" && port !== sshPort)
       .slice(0, maxProbes);

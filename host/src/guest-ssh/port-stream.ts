@@ -7,7 +7,8 @@ import type { SshConnection } from "./ssh-connection.js";
 
 /**
  * A connection to a port of the guest as a socket: each side may end its half first. A lost SSH connection destroys it with an
- * error and never looks like an end of the guest's bytes. Must be made in the tick in which the channel was opened.
+ * error and never looks like an end of the guest's bytes. Must be made in the tick in which the channel was opened; it may be lost
+ * in that tick too, so whoever gets it looks at `destroyed` first.
  */
 export class PortStream extends Duplex {
   readonly #channel: ClientChannel;
@@ -22,6 +23,8 @@ export class PortStream extends Duplex {
   ) {
     super({ allowHalfOpen: true });
     this.#channel = channel;
+    // It can be lost before its owner has it, and an error without a listener would end the daemon.
+    this.on("error", () => undefined);
     // A guest that breaks the protocol loses its connection, and with it every channel.
     const window = new SessionWindow(channel, (what) =>
       connection.destroy(new Error(what)),
@@ -37,7 +40,8 @@ export class PortStream extends Duplex {
     };
     channel.on("data", (chunk: Buffer) => {
       window.take(chunk.length);
-      if (!this.push(chunk)) channel.pause();
+      // Paused for nobody it would never close, and never give its place back.
+      if (!this.destroyed && !this.push(chunk)) channel.pause();
     });
     channel.on("end", () => {
       if (!lost()) this.push(null);

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import {
+  abortAfter,
   GuestConnectionError,
   type GuestCommand,
   type GuestKeys,
@@ -71,7 +72,7 @@ export class Ssh2GuestSsh implements GuestSsh {
   ): Promise<Duplex> {
     const { portTimeoutMs } = this.#limits;
     return this.#onLiveConnection(vm, signal, async (connection) => {
-      const limit = AbortSignal.timeout(portTimeoutMs);
+      const limit = abortAfter(portTimeoutMs);
       const either = AbortSignal.any([signal, limit]);
       try {
         return await openLocalPort(connection, port, either);

@@ -16,7 +16,10 @@ import { readImage } from "./image-manifest.js";
 import { recipes, type Recipe } from "./recipe.js";
 import { SharedBuilds } from "./shared-build.js";
 
+/** Not yet an image, or no longer. */
 const stagingPrefix = ".staging-";
+/** Whole, and out of everybody's reach while it is looked whether a VM needs it. */
+const asidePrefix = ".aside-";
 
 /** Images as directories `images/<id>/`, complete from the moment they have that name. */
 export class DirectoryImageStore implements ImageStore {
@@ -82,16 +85,8 @@ export class DirectoryImageStore implements ImageStore {
       const names = (await this.list()).map(({ name }) => name);
       throw new ImageNotFoundError(reference, names);
     }
-    const users = (await this.#vmStore.list()).filter(
-      (vm) => vm.imageId === image.id,
-    );
-    if (users.length > 0) {
-      throw new ImageInUseError(
-        image.name,
-        users.map(({ name }) => name),
-      );
-    }
-    await this.#removeDirectory(image.id);
+    const users = await this.#removeUnused(image.id);
+    if (users.length > 0) throw new ImageInUseError(image.name, users);
     return image;
   }
 
@@ -101,16 +96,18 @@ export class DirectoryImageStore implements ImageStore {
    */
   async removeStaging(): Promise<void> {
     for (const name of await this.#entries()) {
+      if (name.startsWith(asidePrefix))
+        await this.#finishRemoval(name.slice(asidePrefix.length));
       if (!name.startsWith(stagingPrefix)) continue;
       const id = name.slice(stagingPrefix.length);
       this.#logger.info("Removing an unfinished image", { id });
-      await this.#removeUnfinished(id, `${this.#directory}/${name}`);
+      await this.#removeUnfinished(id, this.#stagingOf(id));
     }
   }
 
   async #build(recipe: Recipe, operation: OperationContext): Promise<Image> {
     const id = `${recipe.name}-${randomBytes(6).toString("hex")}`;
-    const staging = `${this.#directory}/${stagingPrefix}${id}`;
+    const staging = this.#stagingOf(id);
     const what = `building the image ${recipe.name}`;
     await orDiskFull(what, async () => {
       await mkdir(staging, { recursive: true, mode: 0o700 });
@@ -118,7 +115,7 @@ export class DirectoryImageStore implements ImageStore {
         await this.#builder.build(recipe, id, staging, operation);
         // Content before name: else a power cut may leave the name on empty files.
         await syncFiles(staging);
-        await rename(staging, `${this.#directory}/${id}`);
+        await rename(staging, this.#pathOf(id));
         await syncDirectory(this.#directory);
       } catch (error) {
         // The first cause stays the cause; the next daemon tries again to remove what is left here.
@@ -126,7 +123,7 @@ export class DirectoryImageStore implements ImageStore {
         throw error;
       }
     });
-    const image = await readImage(`${this.#directory}/${id}`);
+    const image = await readImage(this.#pathOf(id));
     if (!image)
       throw new Error(`the manifest of the new image ${id} is not valid`);
     await this.#removeSuperseded(recipe.name, id).catch((error: unknown) => {
@@ -149,21 +146,62 @@ export class DirectoryImageStore implements ImageStore {
 
   /** Earlier images of the name go, unless a VM was made from them. */
   async #removeSuperseded(name: string, newest: string): Promise<void> {
-    const used = new Set(
-      (await this.#vmStore.list()).map(({ imageId }) => imageId),
-    );
-    for (const image of await this.list()) {
-      if (image.name === name && image.id !== newest && !used.has(image.id)) {
-        await this.#removeDirectory(image.id);
-      }
+    for (const image of await this.list())
+      if (image.name === name && image.id !== newest)
+        await this.#removeUnused(image.id);
+  }
+
+  /** @returns names of the VMs that were made from it: then it stays */
+  async #removeUnused(id: string): Promise<readonly string[]> {
+    const users = await this.#usersOf(id);
+    if (users.length > 0) return users;
+    await rename(this.#pathOf(id), this.#asideOf(id));
+    return this.#removeAside(id);
+  }
+
+  /**
+   * A VM is recorded before its image is looked for, so one that was made meanwhile has either found the image, and is seen here, or is
+   * refused.
+   * @returns names of the VMs that keep it
+   */
+  async #removeAside(id: string): Promise<readonly string[]> {
+    let users: readonly string[] | undefined;
+    try {
+      users = await this.#usersOf(id);
+    } finally {
+      const isUnused = users?.length === 0;
+      const to = isUnused ? this.#stagingOf(id) : this.#pathOf(id);
+      await rename(this.#asideOf(id), to);
+    }
+    if (users.length === 0)
+      await rm(this.#stagingOf(id), { recursive: true, force: true });
+    return users;
+  }
+
+  async #finishRemoval(id: string): Promise<void> {
+    try {
+      await this.#removeAside(id);
+    } catch (error) {
+      const what = "Interrupted removal of an image could not be finished";
+      this.#logger.error(what, { id, error });
     }
   }
 
-  async #removeDirectory(id: string): Promise<void> {
-    // Away from its name first: half an image must not be found.
-    const gone = `${this.#directory}/${stagingPrefix}${id}`;
-    await rename(`${this.#directory}/${id}`, gone);
-    await rm(gone, { recursive: true, force: true });
+  async #usersOf(id: string): Promise<readonly string[]> {
+    const vms = await this.#vmStore.list();
+    return vms.filter(({ imageId }) => imageId === id).map(({ name }) => name);
+  }
+
+  #pathOf(id: string): string {
+    return `${this.#directory}/${id}`;
+  }
+
+  #asideOf(id: string): string {
+    return this.#pathOf(`${asidePrefix}${id}`);
+  }
+
+  #stagingOf(id: string): string {
+    return this.#pathOf(`${stagingPrefix}${id}`);
   }
 
   async #entries(): Promise<readonly string[]> {

@@ -61,6 +61,10 @@ export class TcpForward {
     return this.#server.listening;
   }
 
+  get isClosing(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
   /** Resolves when it listens. @throws PortUnavailableError */
   listening(): Promise<void> {
     return this.#began;
@@ -68,8 +72,8 @@ export class TcpForward {
 
   /** Stops listening and ends the connections. Idempotent. */
   async close(): Promise<void> {
-    await this.#began.catch(() => undefined);
     this.#closing.abort(new CancelledError("the forward of a port"));
+    await this.#began.catch(() => undefined);
     this.#server.close();
     for (const stream of this.#streams)
       if (stream instanceof Socket) stream.resetAndDestroy();
@@ -104,11 +108,24 @@ export class TcpForward {
     const left = new AbortController();
     this.#keep(socket);
     socket.on("error", () => undefined);
-    socket.on("close", () => left.abort());
-    const signal = AbortSignal.any([left.signal, this.#closing.signal]);
+    // Not `AbortSignal.any`: in Node 20 a signal never forgets those that were made from it.
+    const { signal } = this.#closing;
+    const leave = (): void => left.abort(signal.reason);
+    signal.addEventListener("abort", leave);
+    socket.on("close", () => {
+      signal.removeEventListener("abort", leave);
+      leave();
+    });
+    if (signal.aborted) leave();
     try {
-      const { guestPort } = this.forward;
-      const guest = await this.#guestSsh.openPort(this.#vm, guestPort, signal);
+      const guest = await this.#guestSsh.openPort(
+        this.#vm,
+        this.forward.guestPort,
+        left.signal,
+      );
+      // Lost since it was opened: it tells nobody any more.
+      if (guest.destroyed)
+        throw guest.errored ?? new Error("the guest's side is closed");
       this.#keep(guest);
       join(socket, guest);
     } catch (error) {

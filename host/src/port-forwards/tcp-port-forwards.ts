@@ -24,14 +24,18 @@ export class TcpPortForwards implements PortForwards {
   }
 
   async open(vm: VmRecord, forward: PortForward): Promise<void> {
-    const forwards = this.#open.get(vm.id) ?? new Map<string, TcpForward>();
-    const known = forwards.get(keyOf(forward));
+    const known = this.#open.get(vm.id)?.get(keyOf(forward));
+    if (known?.isClosing) {
+      await known.ended;
+      return this.open(vm, forward);
+    }
     if (known) {
       if (known.forward.guestPort === forward.guestPort)
         return known.listening();
       const reason = `leads to port ${known.forward.guestPort} of ${vm.name} already`;
       throw new PortUnavailableError(forward.address, forward.port, reason);
     }
+    const forwards = this.#open.get(vm.id) ?? new Map<string, TcpForward>();
     const fresh = new TcpForward(this.#deps, vm, forward);
     this.#open.set(vm.id, forwards.set(keyOf(forward), fresh));
     void fresh.ended.then(() => this.#forget(vm.id, fresh));

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { open, readFile, rm, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
+  abortAfter,
   ToolMissingError,
   throwIfCancelled,
   type CommandRunner,
@@ -126,7 +127,7 @@ export class QemuDriver implements VmmDriver {
     identity: ProcessIdentity,
     owner: AbortSignal,
   ): Promise<void> {
-    const signal = AbortSignal.any([owner, AbortSignal.timeout(launchLimitMs)]);
+    const signal = AbortSignal.any([owner, abortAfter(launchLimitMs)]);
     for (;;) {
       try {
         const status = await qmpCommand(qmpSocket(vm), "query-status", signal);

@@ -1,3 +1,4 @@
+import { connect } from "node:net";
 import type { GuestService } from "@banger/core";
 import { CancelledError, PortForwardedError } from "@banger/core";
 import { describe, expect, it, vi } from "vitest";
@@ -35,6 +36,26 @@ describe("what a guest says", () => {
     expect(await read("ports")).toEqual([]);
     expect(await read("stats")).toMatchObject({ diskBytes: 2 });
     expect(signals).toHaveLength(4);
+  });
+
+  it("is waited for no longer than the client does", async () => {
+    let signal: AbortSignal | undefined;
+    const server = await bench({
+      ports: (_vm, given) => {
+        signal = given;
+        return new Promise((_, reject) => {
+          given.addEventListener("abort", () => {
+            reject(new CancelledError("listing"));
+          });
+        });
+      },
+    });
+    const client = connect(server.socketPath);
+    client.write("GET /v1/vms/web/ports HTTP/1.1\r\nHost: x\r\n\r\n");
+    await vi.waitFor(() => expect(signal).toBeDefined());
+    expect(signal?.aborted).toBe(false);
+    client.destroy();
+    await vi.waitFor(() => expect(signal?.aborted).toBe(true));
   });
 });
 

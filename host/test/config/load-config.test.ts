@@ -240,6 +240,7 @@ x = 1
     ['[vmm]\nready_timeout = "0"', "vmm.ready_timeout", "is no duration"],
     ["stats_poll_interval = 0", "stats_poll_interval", "is no duration"],
     ["auto_stop_stale_after = -1", "auto_stop_stale_after", "is no duration"],
+    ['auto_stop_stale_after = "off"', "auto_stop_stale_after", "0 for never"],
     ['auto_stop_stale_after = "366d"', "auto_stop_stale_after", "365 days"],
     ["[vmm]\nready_timeout = nan", "vmm.ready_timeout", "expected seconds"],
     ['[images]\nmirror = "ftp://x"', "images.mirror", "URL"],

@@ -42,6 +42,7 @@ describe("ss", () => {
     ["spaces", "my web app", "my web app"],
     ["what ends a name", 'a",pid=x b', 'a",pid=x b'],
     ["control characters", "\u001b[31mred\u0007\u202e", "[31mred"],
+    ["a line end that is none", "a\rb\u2028c", "abc"],
     ["too much", "x".repeat(500), "x".repeat(64)],
     ["nothing", "", undefined],
   ])("takes a process name with %s", (_what, name, shown) => {

@@ -23,6 +23,8 @@ export class FakeGuest {
   dropConnections = 0;
   /** leaves requests for connections to its ports without an answer */
   portsHang = false;
+  /** breaks the protocol in the answer to such a request */
+  portsBreak = false;
   /** never says a word */
   silent = false;
   onCommand: CommandHandler | undefined;
@@ -93,7 +95,8 @@ export class FakeGuest {
     client.on("ready", () => this.authenticated++);
     client.on("tcpip", (accept, reject, { destIP, destPort }) => {
       this.ports.push(`${destIP} ${String(destPort)}`);
-      if (!this.portsHang) connectPort(destIP, destPort, accept, reject);
+      if (this.portsBreak) breakPort(client, accept);
+      else if (!this.portsHang) connectPort(destIP, destPort, accept, reject);
     });
     client.on("session", (accept, reject) => {
       if (open >= this.maxSessions) {
@@ -154,10 +157,42 @@ function connectPort(
       socket.destroy();
       close();
     };
-    channel.on("error", cut).on("close", () => socket.destroy());
+    channel.on("error", cut).on("close", cut);
     socket.on("error", cut);
     socket.pipe(channel).pipe(socket);
   });
+}
+
+/** What ssh2 1.17.0 keeps in a connection and a channel beside its documented interface. */
+interface ConnectionInternals {
+  readonly _sock: Socket;
+  readonly _protocol: {
+    channelOpenConfirm(
+      recipient: number,
+      sender: number,
+      window: number,
+      packetSize: number,
+    ): void;
+    channelEOF(id: number): void;
+    channelClose(id: number): void;
+  };
+}
+interface ChannelInternals {
+  readonly outgoing: { readonly id: number };
+}
+
+/** Takes the connection, asks for packets without room, and ends it: all in what the host reads at once. */
+function breakPort(client: Connection, accept: () => ServerChannel): void {
+  const { _sock, _protocol } = client as unknown as ConnectionInternals;
+  const confirm = _protocol.channelOpenConfirm.bind(_protocol);
+  _protocol.channelOpenConfirm = (recipient, sender, window) =>
+    confirm(recipient, sender, window, 0);
+  _sock.cork();
+  const channel: unknown = accept();
+  const { id } = (channel as ChannelInternals).outgoing;
+  _protocol.channelEOF(id);
+  _protocol.channelClose(id);
+  process.nextTick(() => _sock.uncork());
 }
 
 /** Runs a line as sshd does: root's shell, a new session, the outputs until everybody has closed them. */

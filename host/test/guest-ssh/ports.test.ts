@@ -210,3 +210,31 @@ it("ends in the guest when the host's side is destroyed", async () => {
   (await open(port)).destroy();
   await vi.waitFor(() => expect(closed).toHaveBeenCalledTimes(1));
 });
+
+it("gives its place back when the host leaves in the middle of the guest's bytes", async () => {
+  ssh = makeSsh({ maxPorts: 1, portTimeoutMs: 4_000 });
+  const port = await serve((socket) => {
+    const more = (): void => {
+      while (!socket.destroyed && socket.write(Buffer.alloc(1 << 20)));
+    };
+    socket.on("drain", more);
+    more();
+  });
+  const stream = await open(port);
+  stream.read(0);
+  // Nobody reads: more than the stream holds is on its way.
+  await vi.waitFor(() =>
+    expect(stream.readableLength).toBeGreaterThanOrEqual(
+      stream.readableHighWaterMark,
+    ),
+  );
+  stream.destroy();
+  (await open(port)).destroy();
+});
+
+it("fails, and ends nothing else, when the guest breaks the protocol before anybody has the stream", async () => {
+  guest.portsBreak = true;
+  const stream = await open(80);
+  expect(stream.destroyed).toBe(true);
+  expect(stream.errored).toMatchObject({ code: "ERR_GUEST_CONNECTION" });
+});

@@ -68,6 +68,7 @@ async function setUp(vms: Parameters<typeof fakeVm>[0][] = []): Promise<{
   store: DirectoryImageStore;
   builder: FakeBuilder;
   directory: string;
+  vmStore: FakeVmStore;
   addImage: (
     id: string,
     imageName: string,
@@ -76,10 +77,11 @@ async function setUp(vms: Parameters<typeof fakeVm>[0][] = []): Promise<{
 }> {
   const directory = `${await temporaryDirectory()}/images`;
   const builder = new FakeBuilder();
+  const vmStore = new FakeVmStore(vms.map((vm) => fakeVm(vm)));
   const store = new DirectoryImageStore({
     directory,
     imageBuilder: builder as unknown as ImageBuilder,
-    vmStore: new FakeVmStore(vms.map((vm) => fakeVm(vm))),
+    vmStore,
     logger: memoryLogger(),
   });
   const addImage = async (
@@ -90,7 +92,7 @@ async function setUp(vms: Parameters<typeof fakeVm>[0][] = []): Promise<{
     await mkdir(`${directory}/${id}`, { recursive: true });
     await writeManifest(`${directory}/${id}`, id, imageName, createdAt);
   };
-  return { store, builder, directory, addImage };
+  return { store, builder, directory, vmStore, addImage };
 }
 
 describe("ensure", () => {
@@ -254,6 +256,53 @@ describe("remove", () => {
       hint: "Delete these first: banger vm delete user",
     });
     expect(await store.list()).toHaveLength(1);
+  });
+
+  it("puts back an image from which a VM was made meanwhile", async () => {
+    const { store, addImage, vmStore } = await setUp();
+    await addImage("one-000000000000", "one");
+    const list = vmStore.list.bind(vmStore);
+    let looks = 0;
+    vmStore.list = async () => {
+      const vms = await list();
+      // Just after the first look.
+      if (looks++ === 0)
+        await vmStore.insert("late", () =>
+          fakeVm({ name: "late", imageId: "one-000000000000" }),
+        );
+      return vms;
+    };
+    await expect(store.remove("one")).rejects.toMatchObject({
+      code: "ERR_IMAGE_IN_USE",
+      hint: "Delete these first: banger vm delete late",
+    });
+    expect(await store.list()).toHaveLength(1);
+  });
+
+  it("puts back an image when it cannot be looked who uses it", async () => {
+    const { store, addImage, vmStore } = await setUp();
+    await addImage("one-000000000000", "one");
+    vmStore.list = vi
+      .fn(vmStore.list.bind(vmStore))
+      .mockResolvedValueOnce([])
+      .mockRejectedValueOnce(new Error("busy"));
+    await expect(store.remove("one")).rejects.toThrow("busy");
+    expect(await store.list()).toHaveLength(1);
+  });
+
+  it.each([
+    ["is put back when a VM was made from it", true],
+    ["is finished when no VM was", false],
+  ])("that a killed daemon began %s", async (_what, isUsed) => {
+    const id = "one-000000000000";
+    const users = isUsed ? [{ imageId: id }] : [];
+    const { store, addImage, directory } = await setUp(users);
+    await addImage(`.aside-${id}`, "one");
+    await writeManifest(`${directory}/.aside-${id}`, id, "one");
+    expect(await store.list()).toEqual([]);
+    await store.removeStaging();
+    expect(await readdir(directory)).toEqual(isUsed ? [id] : []);
+    expect(await store.list()).toHaveLength(isUsed ? 1 : 0);
   });
 
   it("refuses an unknown image", async () => {

@@ -181,6 +181,20 @@ describe("a forwarded port", () => {
     expect(forwards.listening(vm)).toEqual([refused]);
   });
 
+  it("is reset when the guest's side was lost before it was handed over", async () => {
+    const lost = new PassThrough();
+    const gone = closed(lost.on("error", () => undefined));
+    lost.destroy(new GuestConnectionError("x", "lost"));
+    await gone;
+    const guestSsh = { openPort: () => Promise.resolve(lost) };
+    const others = new TcpPortForwards({ guestSsh, logger: memoryLogger() });
+    onTestFinished(() => others.dispose());
+    const forward = await forwardTo();
+    await others.open(vm, forward);
+    const [error] = (await once(client(forward).resume(), "error")) as [Error];
+    expect(error).toMatchObject({ code: "ECONNRESET" });
+  });
+
   it("tells the guest when its client breaks off", async () => {
     const forward = await forwardTo();
     await forwards.open(vm, forward);
@@ -219,6 +233,19 @@ describe("opening", () => {
     const other = failure(forwards.open(vm, { ...forward, guestPort: 81 }));
     expect(await other).toMatchObject({ code: "ERR_PORT_UNAVAILABLE" });
     expect(forwards.listening(vm)).toEqual([forward]);
+  });
+
+  it("again while it is being closed listens anew", async () => {
+    const forward = await forwardTo();
+    await forwards.open(vm, forward);
+    client(forward);
+    await guestEnd();
+    const closing = forwards.close(vm, forward);
+    await forwards.open(vm, forward);
+    await closing;
+    expect(forwards.listening(vm)).toEqual([forward]);
+    client(forward);
+    await guestEnd(1);
   });
 
   it("says why a port cannot be had, and forgets it", async () => {

@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
-import { extract, type Header } from "tar-stream";
+import type { Header } from "tar-stream";
 import { isBangerError, throwIfCancelled, type Image } from "@banger/core";
 import { seedPath } from "./seed-path.js";
 import { SeedTree, SeedTreeProblem } from "./seed-tree.js";
@@ -29,6 +29,8 @@ export async function unpackSeed(
   mostBytes: number,
   signal: AbortSignal,
 ): Promise<void> {
+  // Only where an image has a seed: an idle daemon does without it.
+  const { extract } = await import("tar-stream");
   const members = extract();
   const watch: Watch = { bytes: 0 };
   const reading = pipeline(

@@ -1,4 +1,4 @@
-import type { GuestService } from "@banger/core";
+import { abortAfter, type GuestService } from "@banger/core";
 import { vmStatsSchema } from "../../store/vm-record-schema.js";
 import {
   forwardBody,
@@ -19,7 +19,8 @@ export function guestRoutes({
 }: {
   readonly guestService: GuestService;
 }): readonly Route[] {
-  const limit = (): AbortSignal => AbortSignal.timeout(readLimitMs);
+  const limited = (left: AbortSignal): AbortSignal =>
+    AbortSignal.any([left, abortAfter(readLimitMs)]);
   return [
     readRoute({
       method: "GET",
@@ -27,8 +28,8 @@ export function guestRoutes({
       summary: "Round trip to the guest's agent",
       answer: pingAnswer,
       params: vmParams,
-      handle: async ({ params }) => ({
-        roundTripMs: await guestService.ping(params.vm, limit()),
+      handle: async ({ params }, left) => ({
+        roundTripMs: await guestService.ping(params.vm, limited(left)),
       }),
     }),
     readRoute({
@@ -37,7 +38,8 @@ export function guestRoutes({
       summary: "Whether a VM is well, and what was looked at",
       answer: healthAnswer,
       params: vmParams,
-      handle: ({ params }) => guestService.health(params.vm, limit()),
+      handle: ({ params }, left) =>
+        guestService.health(params.vm, limited(left)),
     }),
     readRoute({
       method: "GET",
@@ -45,7 +47,8 @@ export function guestRoutes({
       summary: "What listens in the guest, and where the host reaches it",
       answer: portsAnswer,
       params: vmParams,
-      handle: ({ params }) => guestService.ports(params.vm, limit()),
+      handle: ({ params }, left) =>
+        guestService.ports(params.vm, limited(left)),
     }),
     readRoute({
       method: "GET",
@@ -53,7 +56,8 @@ export function guestRoutes({
       summary: "What a VM uses now",
       answer: vmStatsSchema,
       params: vmParams,
-      handle: ({ params }) => guestService.stats(params.vm, limit()),
+      handle: ({ params }, left) =>
+        guestService.stats(params.vm, limited(left)),
     }),
     operationRoute({
       method: "POST",
