@@ -28,17 +28,18 @@ export class ProcessIo implements Io {
   get interrupted(): AbortSignal {
     if (!this.#watching) {
       this.#watching = true;
-      for (const signal of signals) {
-        // The first one asks; the second one ends the process as if nobody watched.
-        process.once(signal, () => {
-          this.#control.abort(
-            new Interruption(signal, 128 + constants.signals[signal]),
-          );
-        });
-      }
+      for (const signal of signals) process.on(signal, this.#onSignal);
     }
     return this.#control.signal;
   }
+
+  /** The first one asks; the second one, of whatever kind, ends the process as if nobody watched. */
+  readonly #onSignal = (signal: (typeof signals)[number]): void => {
+    for (const one of signals) process.off(one, this.#onSignal);
+    this.#control.abort(
+      new Interruption(signal, 128 + constants.signals[signal]),
+    );
+  };
 
   /** Lets go of the input and waits until all output is out. @returns the status to exit with */
   async close(status: number): Promise<number> {

@@ -124,7 +124,7 @@ function report(
   return shown.kind === "cancelled" ? 130 : failureStatus;
 }
 
-/** What the daemon undoes after that is not waited for, so nothing is said about it. */
+/** What the daemon has undone meanwhile is its business, so nothing is said about it. */
 function cancelled(wantsJson: boolean): string {
   return wantsJson
     ? JSON.stringify(reportToShow(new CancelledError("the command")))

@@ -42,7 +42,8 @@ const guest =
 describe("wrong usage", () => {
   it.each<[string, string]>([
     ["vm lst", "Did you mean list?"],
-    ["vn list", "Did you mean vm?"],
+    ["vn list", "Known: "],
+    ["vmm list", "Did you mean vm?"],
     ["doctr", "Did you mean doctor?"],
     ["vm", "One of: run"],
     ["vm list --jsn", "Did you mean --json?"],

@@ -12,6 +12,7 @@ import type { GuestKeys } from "./contracts/guest-keys.js";
 import type { GuestAgent, GuestSsh } from "./contracts/guest.js";
 import type { HandleStore } from "./contracts/handle-store.js";
 import type { HostFacts } from "./contracts/host-facts.js";
+import type { HostResolver } from "./contracts/host-resolver.js";
 import type { ImageStore } from "./contracts/image-store.js";
 import type { Logger } from "./contracts/logger.js";
 import type { Network } from "./contracts/network.js";
@@ -79,6 +80,7 @@ export interface HostCradle {
   readonly guestSsh: GuestSsh;
   readonly handleStore: HandleStore;
   readonly hostFacts: HostFacts;
+  readonly hostResolver: HostResolver;
   readonly imageStore: ImageStore;
   readonly network: Network;
   readonly portForwards: PortForwards;

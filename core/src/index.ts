@@ -23,6 +23,7 @@ export * from "./contracts/guest-ports.js";
 export * from "./contracts/guest.js";
 export * from "./contracts/handle-store.js";
 export * from "./contracts/host-facts.js";
+export * from "./contracts/host-resolver.js";
 export * from "./contracts/image-store.js";
 export * from "./contracts/logger.js";
 export * from "./contracts/network.js";

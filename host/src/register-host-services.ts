@@ -26,6 +26,7 @@ import { lowestPort } from "./network/unprivileged-ports.js";
 import { UserNetwork } from "./network/user-network.js";
 import type { Paths } from "./paths.js";
 import { TcpPortForwards } from "./port-forwards/tcp-port-forwards.js";
+import { SystemHostResolver } from "./resolver/system-host-resolver.js";
 import { HostRequirements } from "./setup/requirements.js";
 import { openDatabase } from "./store/database.js";
 import { JsonHandleStore } from "./store/json-handle-store.js";
@@ -65,6 +66,7 @@ export function registerHostServices(
     guestPorts: asClass(SsGuestPorts).singleton(),
     handleStore: asClass(JsonHandleStore).singleton(),
     hostFacts: asFunction(readHostFacts).singleton(),
+    hostResolver: asFunction(() => new SystemHostResolver()).singleton(),
     imageBuilder: asFunction(
       ({
         commands,

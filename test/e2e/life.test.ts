@@ -64,11 +64,14 @@ describe("the life of a VM", () => {
   it("keeps what was written just before it was stopped", async () => {
     const boot = await guest("cat", "/proc/sys/kernel/random/boot_id");
     await guest("sh", "-c", "echo kept > /root/file; echo kept > /etc/file");
+    await guest("sh", "-c", "touch /tmp/file /tmp/.hidden");
     await home.ok(["vm", "stop", name]);
     expect((await show()).state).toBe("stopped");
     await expect(lookUp()).rejects.toMatchObject({ code: "ENOTFOUND" });
     await home.ok(["vm", "start", name]);
     expect(await guest("cat", "/root/file", "/etc/file")).toBe("kept\nkept\n");
+    expect(await guest("find", "/tmp", "-name", "*file")).toBe("");
+    expect(await guest("find", "/tmp", "-name", ".hidden")).toBe("");
     expect(await guest("cat", "/proc/sys/kernel/random/boot_id")).not.toBe(
       boot,
     );

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { VmRecord } from "@banger/core";
+import type { ReconcileReport, VmRecord } from "@banger/core";
 import { leaks, takeInventory, type HostInventory } from "../host-inventory.js";
 import { eventually, Home } from "./harness.js";
 
@@ -105,9 +105,21 @@ describe("a daemon that is killed, or works for long", () => {
       const { runtime } = await show("adopted");
       await home.ok(["daemon", "stop"]);
       harm(join(runtime.directory, "handles.json"));
+      // Starts the daemon; its status does not.
+      await home.ok(["vm", "list"]);
+      const report = await eventually("the report", async () => {
+        const status = await home.json(["daemon", "status", "--json"]);
+        return (status as { reconcile?: ReconcileReport }).reconcile;
+      });
+      expect(report.problems).toMatchObject([
+        {
+          vm: "adopted",
+          text: expect.stringContaining("handles.json") as string,
+        },
+      ]);
       const vm = await show("adopted");
       expect(vm.state).toBe("running");
-      expect(vm.runtime.problems?.join()).toContain("handles.json");
+      expect(vm.runtime).not.toHaveProperty("problems");
       await home.ok(["vm", "exec", "adopted", "--", "true"]);
       await home.ok(["vm", "delete", "adopted"]);
       expect(leaks(before, takeInventory(home.path))).toEqual([]);

@@ -7,6 +7,7 @@ import {
   DaemonUnreachableError,
   UnexpectedAnswerError,
 } from "./client-errors.js";
+import { Departure } from "./departure.js";
 import { parseErrorReport, parseErrorReportText } from "./error-report.js";
 import {
   readBody,
@@ -30,13 +31,17 @@ export interface ApiClientOptions {
   readonly build?: string;
   /** without it a daemon that does not run is an error */
   readonly control?: DaemonControl;
+  /** how long an interrupted operation may clean up before its client leaves, ms; default 15 s */
+  readonly cleanUpLimitMs?: number;
 }
 
 export interface OperationOptions {
   readonly body?: unknown;
   readonly onEvent?: (event: OperationEvent) => void;
-  /** ends the operation in the daemon too */
+  /** cancels the operation in the daemon too and waits, a while, until it has cleaned up; one that is only followed is left */
   readonly signal?: AbortSignal;
+  /** called when the cancellation is asked for */
+  readonly onCancel?: () => void;
 }
 
 /** What an operation came to. */
@@ -85,17 +90,43 @@ export class ApiClient {
     path: string,
     options: OperationOptions = {},
   ): Promise<OperationResult<T>> {
-    const { body, signal, onEvent } = options;
+    const { body, signal, onEvent, onCancel } = options;
+    const departure = new Departure({
+      wish: signal,
+      cancel: (id, connection) => this.#cancel(id, connection),
+      limitMs: this.#options.cleanUpLimitMs ?? 15_000,
+    });
     const request = {
       method,
       path,
       ...(body === undefined ? {} : { body }),
-      ...(signal ? { signal } : {}),
+      signal: departure.connection,
     };
+    try {
+      const result = await this.#result<T>(request, (event) => {
+        if (event.type === "begin" && method !== "GET")
+          departure.begun(event.operationId, () => onCancel?.());
+        onEvent?.(event);
+      });
+      signal?.throwIfAborted();
+      return result;
+    } catch (error) {
+      // Whatever the operation came to: it was to end.
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      departure.end();
+    }
+  }
+
+  async #result<T>(
+    request: HttpRequest,
+    onEvent: (event: OperationEvent) => void,
+  ): Promise<OperationResult<T>> {
     const response = await this.#response(request);
     const result = await this.#during(request, async () => {
       for await (const event of readOperationEvents(response)) {
-        onEvent?.(event);
+        onEvent(event);
         if (event.type === "error") {
           const report = parseErrorReport(event.error);
           throw report
@@ -109,6 +140,13 @@ export class ApiClient {
     });
     if (!result) throw new DaemonGoneError(nameOf(request));
     return result;
+  }
+
+  /** Asks the daemon that answers now: another one knows nothing of the operation. */
+  async #cancel(id: string, signal: AbortSignal): Promise<void> {
+    const path = `/v1/operations/${encodeURIComponent(id)}`;
+    const answer = await this.#sendOnce({ method: "DELETE", path, signal });
+    if (answer.kind === "response") answer.response.resume();
   }
 
   /** Bytes of a text as they come. */

@@ -16,7 +16,7 @@ export interface Operate {
   readonly onStage?: (stage: string) => void;
 }
 
-/** Runs an operation in the daemon and shows its progress on stderr. An interruption cancels it there. */
+/** Runs an operation in the daemon and shows its progress on stderr. An interruption cancels it there, and is thrown when it has cleaned up. */
 export async function operate<T>(
   { client, io, errorStyle }: Cli,
   { method, path, body, quiet, label, signal, onStage }: Operate,
@@ -33,6 +33,9 @@ export async function operate<T>(
       onEvent: (event) => {
         view.show(event);
         if (event.type === "progress") onStage?.(event.stage);
+      },
+      onCancel: () => {
+        view.cancelling();
       },
     });
     failed = false;

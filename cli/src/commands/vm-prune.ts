@@ -1,6 +1,8 @@
-import { CancelledError, type VmRecord } from "@banger/core/client";
+import type { VmRecord } from "@banger/core/client";
 import type { PruneVmsBody } from "@banger/host/client";
+import { printableLine } from "../render/printable.js";
 import { renderVmTable } from "../render/vm.js";
+import { askYesOrNo } from "../terminal/ask.js";
 import { jsonOption, type Cli, type CommandDefinition } from "./command.js";
 import { note, operate } from "./operate.js";
 import { UsageError } from "./usage-error.js";
@@ -39,6 +41,7 @@ export const vmPrune: CommandDefinition = {
       body,
       quiet,
     });
+    if (!quiet) await tellKept(cli, candidates, deleted);
     return {
       json: deleted,
       text: () => deleted.map(({ name }) => name).join("\n"),
@@ -51,26 +54,40 @@ function isPrunable({ state, runtime }: VmRecord): boolean {
   return state !== "running" && runtime.provisional !== true;
 }
 
-/** Shows what would go and asks. @throws UsageError where nobody can be asked, CancelledError after Ctrl-C */
+/** The daemon leaves what came to life since it was looked at; what somebody else has deleted is gone as it should. */
+async function tellKept(
+  cli: Cli,
+  candidates: readonly VmRecord[],
+  deleted: readonly VmRecord[],
+): Promise<void> {
+  const gone = new Set(deleted.map(({ id }) => id));
+  const left = new Set(
+    candidates.map(({ id }) => id).filter((id) => !gone.has(id)),
+  );
+  if (left.size === 0) return;
+  const now = await cli.client.read<readonly VmRecord[]>("/v1/vms");
+  for (const { id, name } of now)
+    if (left.has(id))
+      note(
+        cli,
+        `${printableLine(name)} was not deleted: it was started meanwhile`,
+      );
+}
+
+/** Shows what would go and asks. @throws UsageError where nobody can be asked, Interruption after Ctrl-C */
 async function agrees(
   cli: Cli,
   candidates: readonly VmRecord[],
 ): Promise<boolean> {
   const { io, errorStyle } = cli;
-  const count = `${candidates.length} ${candidates.length === 1 ? "VM" : "VMs"}`;
+  const isOne = candidates.length === 1;
+  const count = isOne ? "1 VM" : `${candidates.length} VMs`;
   if (io.stdin.isTTY !== true || io.stderr.isTTY !== true)
     throw new UsageError(
       `${count} would be deleted, and there is no terminal to ask on`,
       { hint: "Delete them without being asked: banger vm prune --force" },
     );
   note(cli, renderVmTable(candidates, errorStyle));
-  const { confirm, isCancel } = await import("@clack/prompts");
-  const answer = await confirm({
-    message: `Delete ${count} and their disks?`,
-    initialValue: false,
-    input: io.stdin,
-    output: io.stderr,
-  });
-  if (isCancel(answer)) throw new CancelledError("the command");
-  return answer;
+  const disks = isOne ? "its disks" : "their disks";
+  return askYesOrNo(io, `Delete ${count} and ${disks}? [y/N] `);
 }

@@ -12,9 +12,9 @@ export function renderPorts(
   style: Style,
 ): string {
   const rows = vms.flatMap(({ name, ports }) =>
-    ports.map(({ protocol, port, process, endpoint }) => [
+    ports.map(({ protocol, scheme, port, process, endpoint }) => [
       name,
-      protocol,
+      scheme === undefined ? protocol : `${protocol} ${scheme}`,
       String(port),
       process === undefined ? "-" : printableLine(process),
       endpoint === undefined ? "-" : printableLine(endpoint),

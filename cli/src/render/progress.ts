@@ -7,6 +7,8 @@ import type { Style } from "./style.js";
 /** Shows an operation's stages while it runs. */
 export interface ProgressView {
   show(event: OperationEvent): void;
+  /** the operation was cancelled and cleans up; what it tells from then on is not shown, save warnings */
+  cancelling(): void;
   /** ends the live line; a stage that was under way counts as done unless it failed */
   end(failed: boolean): void;
 }
@@ -18,7 +20,11 @@ export function progressView(
   options: { readonly quiet?: boolean; readonly label?: string } = {},
 ): ProgressView {
   if (options.quiet === true)
-    return { show: () => undefined, end: () => undefined };
+    return {
+      show: () => undefined,
+      cancelling: () => undefined,
+      end: () => undefined,
+    };
   return style.isTerminal && options.label === undefined
     ? new LiveProgress(output, style)
     : new PlainProgress(output, options.label);
@@ -29,6 +35,7 @@ class PlainProgress implements ProgressView {
   readonly #output: Output;
   readonly #prefix: string;
   #stage: string | undefined;
+  #isCancelling = false;
 
   constructor(output: Output, label: string | undefined) {
     this.#output = output;
@@ -37,10 +44,15 @@ class PlainProgress implements ProgressView {
 
   show(event: OperationEvent): void {
     if (event.type !== "progress") return;
-    if (event.stage === this.#stage && !isWarning(event.text)) return;
+    const isSettled = this.#isCancelling || event.stage === this.#stage;
+    if (isSettled && !isWarning(event.text)) return;
     this.#stage = event.stage;
     const line = `${this.#prefix}${event.stage}: ${event.text}`;
     this.#output.write(`${printableLine(line)}\n`);
+  }
+
+  cancelling(): void {
+    this.#isCancelling = true;
   }
 
   end(): void {
@@ -64,6 +76,7 @@ class LiveProgress implements ProgressView {
   #stage: { name: string; text: string; since: number } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #frame = 0;
+  #isCancelling = false;
 
   constructor(output: Output, style: Style) {
     this.#output = output;
@@ -79,17 +92,21 @@ class LiveProgress implements ProgressView {
       this.#draw();
       return;
     }
+    if (this.#isCancelling) return;
     if (this.#stage?.name === name) {
       this.#stage.text = text;
     } else {
       this.#finishStage();
       this.#stage = { name, text, since: performance.now() };
     }
-    this.#timer ??= setInterval(() => {
-      this.#frame += 1;
-      this.#draw();
-    }, frameMs);
-    this.#draw();
+    this.#live();
+  }
+
+  cancelling(): void {
+    this.#isCancelling = true;
+    const text = "Ctrl-C once more does not wait";
+    this.#stage = { name: "cancelling", text, since: performance.now() };
+    this.#live();
   }
 
   end(failed: boolean): void {
@@ -100,6 +117,14 @@ class LiveProgress implements ProgressView {
       this.#stage = undefined;
     }
     this.#finishStage();
+  }
+
+  #live(): void {
+    this.#timer ??= setInterval(() => {
+      this.#frame += 1;
+      this.#draw();
+    }, frameMs);
+    this.#draw();
   }
 
   #draw(): void {

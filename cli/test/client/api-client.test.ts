@@ -122,34 +122,6 @@ describe("ApiClient", () => {
     );
   });
 
-  it("leaves when the signal aborts, and throws its reason", async () => {
-    const home = await temporaryDirectory();
-    const abort = new AbortController();
-    let left = (): void => undefined;
-    const closed = new Promise<void>((resolve) => {
-      left = resolve;
-    });
-    const { socketPath } = await startFakeDaemon(home, {
-      "POST /v1/vms": (
-        _: unknown,
-        response: {
-          write(text: string): void;
-          on(event: string, listener: () => void): void;
-        },
-      ) => {
-        response.on("close", left);
-        response.write('{"type":"begin","operationId":"op-2"}\n');
-      },
-    });
-    const reason = new Error("ctrl-c");
-    const running = new ApiClient({ socketPath }).operation("POST", "/v1/vms", {
-      signal: abort.signal,
-      onEvent: () => abort.abort(reason),
-    });
-    await expect(running).rejects.toBe(reason);
-    await closed;
-  });
-
   it("starts a daemon that does not run, once", async () => {
     const home = await temporaryDirectory();
     const socketPath = `${home}/run/bangerd.sock`;

@@ -126,6 +126,7 @@ describe("vm ports", () => {
       address: "127.0.0.1",
       port: 8000,
       process: "e\u001b[2Jvil",
+      scheme: "http",
     },
     { protocol: "udp", address: "0.0.0.0", port: 68 },
   ];
@@ -138,11 +139,11 @@ describe("vm ports", () => {
     const ended = await run("vm ports db web");
     expect(ended.stdout).toBe(
       [
-        "VM   PROTO  PORT  PROCESS  ENDPOINT",
-        "db   tcp    22    sshd     web.vm:22",
-        "web  tcp    22    sshd     web.vm:22",
-        "web  tcp    8000  e[2Jvil  -",
-        "web  udp    68    -        -",
+        "VM   PROTO     PORT  PROCESS  ENDPOINT",
+        "db   tcp       22    sshd     web.vm:22",
+        "web  tcp       22    sshd     web.vm:22",
+        "web  tcp http  8000  e[2Jvil  -",
+        "web  udp       68    -        -",
         "",
       ].join("\n"),
     );

@@ -223,6 +223,23 @@ describe("progress", () => {
     expect(shown(true, {}, true).endsWith("\u001b[2K")).toBe(true);
   });
 
+  it.each([true, false])(
+    "tells only warnings once it is cancelled, on a terminal: %s",
+    (isTTY) => {
+      const output = Object.assign(new PassThrough(), { isTTY });
+      const view = progressView(output, styleOf(output, {}));
+      view.cancelling();
+      for (const event of events) view.show(event);
+      view.end(true);
+      const text = String(output.read() ?? "");
+      expect(text).toContain("warning: odd");
+      expect(text).not.toMatch(/one|two|ssh/);
+      expect(text.includes("cancelling")).toBe(isTTY);
+      // The live line is gone at the end.
+      expect(text.endsWith(isTTY ? "\u001b[2K" : "\n")).toBe(true);
+    },
+  );
+
   it("is nothing when quiet", () => {
     expect(shown(true, { quiet: true })).toBe("");
   });

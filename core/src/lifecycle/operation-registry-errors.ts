@@ -1,4 +1,5 @@
 import { BangerError } from "../errors.js";
+import { nameSome } from "../model/name-some.js";
 import type { OperationRecord } from "../model/operation-record.js";
 
 export class OperationNotFoundError extends BangerError {
@@ -16,7 +17,7 @@ export class OperationAmbiguousError extends BangerError {
   override readonly kind = "usage";
   constructor(reference: string, ids: readonly string[]) {
     super(
-      `${JSON.stringify(reference)} matches several operations: ${ids.join(", ")}`,
+      `${JSON.stringify(reference)} matches several operations: ${nameSome(ids)}`,
       { hint: "Write more of the id" },
     );
   }

@@ -5,7 +5,7 @@ import type { VmRecord } from "./vm.js";
 export interface WaysIn {
   /** the guest's address reaches each of its ports */
   readonly direct: boolean;
-  /** the VM's DNS name is published, and leads to its address */
+  /** on this host the VM's DNS name leads to its address */
   readonly named: boolean;
   /** ports of the host that lead to one of the guest's, best first */
   readonly forwards: readonly PortForward[];
@@ -24,7 +24,7 @@ export function reachablePort(
   return { ...port, endpoint };
 }
 
-/** `web.vm:8080`, or with an address that is not the VM's own `127.0.0.1:8080`. Pure. */
+/** `web.vm:8080`, or `127.0.0.1:8080` with an address that is not the VM's own, or when its name leads nowhere. Pure. */
 export function renderEndpoint(
   { runtime }: VmRecord,
   { address, port }: Pick<PortForward, "address" | "port">,

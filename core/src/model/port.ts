@@ -21,12 +21,12 @@ export interface ListeningPort {
 
 /** A listening port and where the host reaches it. */
 export interface ReachablePort extends ListeningPort {
-  /** `web.vm:8080`, or with its scheme `http://web.vm:8080`; absent when nothing on the host leads there */
+  /** `127.77.0.1:8080`, or where that name leads there `web.vm:8080`, each with its scheme; absent when nothing on the host leads there */
   readonly endpoint?: string;
 }
 
 /** A forward and where it is reached. */
 export interface PublishedPort extends PortForward {
-  /** `web.vm:8080` */
+  /** `127.77.0.1:8080`, or where that name leads there `web.vm:8080` */
   readonly endpoint: string;
 }

@@ -1,3 +1,5 @@
+import { nameSome } from "./name-some.js";
+
 /** Edits (insert, delete, replace, swap of neighbours) between two words: the restricted Damerau–Levenshtein distance. */
 function distance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];
@@ -16,11 +18,18 @@ function distance(a: string, b: string): number {
   return at(a.length, b.length);
 }
 
-/** The known name nearest to a mistyped one, or `undefined` when none is near (more than a third of the letters differ). */
+/** Letters that a word needs: one edit makes nearly any name of a shorter one. */
+const leastLength = 3;
+
+/**
+ * The known name nearest to a mistyped one, or `undefined` when none is near (more than a third of the letters differ) or the word is too
+ * short to tell.
+ */
 export function nearestName(
   word: string,
   known: Iterable<string>,
 ): string | undefined {
+  if (word.length < leastLength) return undefined;
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const name of known) {
@@ -30,11 +39,15 @@ export function nearestName(
   return best;
 }
 
-/** A hint for an unknown name: the nearest one, else all of them. */
-export function suggestName(word: string, known: readonly string[]): string {
+/** A hint for an unknown name: the nearest one, else all of them, or the first `most` in order. */
+export function suggestName(
+  word: string,
+  known: readonly string[],
+  most = Infinity,
+): string {
   const nearest = nearestName(word, known);
   if (nearest !== undefined) return `Did you mean ${nearest}?`;
   return known.length === 0
     ? "There are none yet"
-    : `Known: ${[...known].sort().join(", ")}`;
+    : `Known: ${nameSome([...known].sort(), most)}`;
 }

@@ -1,4 +1,5 @@
 import { BangerError } from "../errors.js";
+import { nameSome } from "./name-some.js";
 import { suggestName } from "./suggest.js";
 import type { VmRecord } from "./vm.js";
 
@@ -7,7 +8,7 @@ export class VmNotFoundError extends BangerError {
   override readonly kind = "not-found";
   constructor(reference: string, names: readonly string[]) {
     super(`no VM matches ${JSON.stringify(reference)}`, {
-      hint: suggestName(reference, names),
+      hint: suggestName(reference, names, 5),
     });
   }
 }
@@ -17,7 +18,7 @@ export class VmAmbiguousError extends BangerError {
   override readonly kind = "usage";
   constructor(reference: string, names: readonly string[]) {
     super(
-      `${JSON.stringify(reference)} matches several VMs: ${names.join(", ")}`,
+      `${JSON.stringify(reference)} matches several VMs: ${nameSome(names)}`,
       {
         hint: "Write more of the name or the id",
       },

@@ -1,5 +1,6 @@
 import type { GuestAgent } from "../contracts/guest.js";
 import type { GuestPorts } from "../contracts/guest-ports.js";
+import type { HostResolver } from "../contracts/host-resolver.js";
 import type { Network } from "../contracts/network.js";
 import type { PortForwards } from "../contracts/port-forwards.js";
 import type { OperationContext } from "../lifecycle/operation.js";
@@ -16,7 +17,6 @@ import type {
 } from "../model/port.js";
 import type { VmStats } from "../model/stats.js";
 import type { VmRecord } from "../model/vm.js";
-import type { PluginRegistry } from "../plugins/plugin-registry.js";
 import type { CheckHealth } from "./check-health.js";
 import type { CollectStats } from "./collect-stats.js";
 import { VmStateError } from "./operation-errors.js";
@@ -28,9 +28,9 @@ export class GuestService {
   readonly #vmService: VmService;
   readonly #guestAgent: GuestAgent;
   readonly #guestPorts: GuestPorts;
+  readonly #hostResolver: HostResolver;
   readonly #network: Network;
   readonly #portForwards: PortForwards;
-  readonly #pluginRegistry: PluginRegistry;
   readonly #checkHealth: CheckHealth;
   readonly #collectStats: CollectStats;
   readonly #publishPorts: PublishPorts;
@@ -39,9 +39,9 @@ export class GuestService {
     vmService: VmService;
     guestAgent: GuestAgent;
     guestPorts: GuestPorts;
+    hostResolver: HostResolver;
     network: Network;
     portForwards: PortForwards;
-    pluginRegistry: PluginRegistry;
     checkHealth: CheckHealth;
     collectStats: CollectStats;
     publishPorts: PublishPorts;
@@ -49,9 +49,9 @@ export class GuestService {
     this.#vmService = deps.vmService;
     this.#guestAgent = deps.guestAgent;
     this.#guestPorts = deps.guestPorts;
+    this.#hostResolver = deps.hostResolver;
     this.#network = deps.network;
     this.#portForwards = deps.portForwards;
-    this.#pluginRegistry = deps.pluginRegistry;
     this.#checkHealth = deps.checkHealth;
     this.#collectStats = deps.collectStats;
     this.#publishPorts = deps.publishPorts;
@@ -86,10 +86,13 @@ export class GuestService {
     signal: AbortSignal,
   ): Promise<readonly ReachablePort[]> {
     const vm = await this.#vmService.getRunning(reference);
-    const ports = await this.#guestPorts.list(vm, signal);
+    const [ports, named] = await Promise.all([
+      this.#guestPorts.list(vm, signal),
+      this.#isNamed(vm, signal),
+    ]);
     const ways: WaysIn = {
       direct: this.#network.direct,
-      named: await this.#isNamed(vm),
+      named,
       forwards: [...this.#portForwards.listening(vm), ...this.#launched(vm)],
     };
     return ports.map((port) => reachablePort(vm, port, ways));
@@ -120,13 +123,13 @@ export class GuestService {
     operation: OperationContext,
   ): Promise<PublishedPort> {
     const vm = await this.#vmService.get(reference);
-    const named = await this.#isNamed(vm);
+    const { signal } = operation;
+    const named = await this.#isNamed(vm, signal);
     const publish = (forward: PortForward): PublishedPort => {
       const endpoint = renderEndpoint(vm, forward, named);
       operation.progress("forward", endpoint);
       return { ...forward, endpoint };
     };
-    const { signal } = operation;
     return keep
       ? publish(await this.#publishPorts.keep(vm, request, signal))
       : this.#publishPorts.hold(vm, request, operation, publish);
@@ -146,11 +149,10 @@ export class GuestService {
     await this.#publishPorts.remove(vm, port, signal);
   }
 
-  /** Of one that does not run, what its next start will bring. */
-  #isNamed({ state, spec, runtime }: VmRecord): Promise<boolean> {
-    return this.#pluginRegistry.publishesNames(
-      state === "running" ? runtime.startedPlugins : spec.plugins,
-    );
+  /** That a plugin publishes the name says nothing: the host's own resolver may not ask it. */
+  #isNamed({ runtime }: VmRecord, signal: AbortSignal): Promise<boolean> {
+    const { dnsName, guestIp } = runtime;
+    return this.#hostResolver.resolves(dnsName, guestIp, signal);
   }
 
   /** What the VMM itself forwards, such as SSH. */

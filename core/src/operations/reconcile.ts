@@ -27,7 +27,7 @@ const noHandles =
 export interface Reconciled {
   /** `unsettled`: it could not be looked at to the end, and is in state `error` with its problems; `unchanged`: nothing was to do */
   readonly fate: "adopted" | "cleaned" | "removed" | "unchanged" | "unsettled";
-  /** a line each */
+  /** what was wrong, a line each, also what is put right */
   readonly problems: readonly string[];
   /** its VMM, when it runs on */
   readonly handles?: VmHandles;
@@ -36,7 +36,7 @@ export interface Reconciled {
 /**
  * Makes one record and the host agree, when a daemon begins: a live VM is adopted and published again, the remains of a dead or
  * half-started one are removed, a deletion that was begun is finished, a change that was begun is taken back. Takes no longer than
- * the configured limit and a grace. What goes wrong is in the record's problems, as far as that can be written. The caller holds the
+ * the configured limit and a grace. What is still wrong is in the record's problems, as far as that can be written. The caller holds the
  * VM's lock.
  * @throws CancelledError
  */
@@ -48,6 +48,8 @@ export type ReconcileVm = (
 /** What is known so far; read also when the rest is given up on. */
 interface Findings {
   readonly problems: string[];
+  /** those of them that are put right by now: the report says them, the record does not */
+  readonly repaired: Set<string>;
   /** the VMM that is left running */
   handles?: VmHandles;
   /** its remains are being removed: what is left of them is no live VM */
@@ -122,7 +124,13 @@ export function createReconcileVm(deps: {
     const saved = await handleStore.load(vm);
     const isMissing = saved.handles === undefined && vm.state === "running";
     const problem = saved.problem ?? (isMissing ? noHandles : undefined);
-    if (problem !== undefined) findings.problems.push(problem);
+    if (problem !== undefined) {
+      operation.logger.warn("Handles of a VM are unusable", {
+        vmId: vm.id,
+        problem,
+      });
+      findings.problems.push(problem);
+    }
     // A VM that its own operation was still making is nobody's, and half a disk is no VM.
     if (vm.runtime.deleting || vm.runtime.provisional) {
       findings.isEnding = true;
@@ -131,10 +139,12 @@ export function createReconcileVm(deps: {
       return { fate: "removed", state: vm.state };
     }
     const handles = await findVmm(vm);
-    if (handles && isMeantToRun(vm))
-      return adopt(vm, handles, findings, operation);
     const hasRemains =
       isMeantToRun(vm) || handles || vm.runtime.prepared === true;
+    // An adoption writes the file anew and a cleanup removes it; one that cannot says so itself.
+    if (problem !== undefined && hasRemains) findings.repaired.add(problem);
+    if (handles && isMeantToRun(vm))
+      return adopt(vm, handles, findings, operation);
     // A start may have made it before it said so.
     if (!hasRemains) await vmFiles.removeRun(vm);
     const settled: Settled = hasRemains
@@ -176,7 +186,7 @@ export function createReconcileVm(deps: {
 
   return async (vm, operation) => {
     const abandon = new AbortController();
-    const findings: Findings = { problems: [] };
+    const findings: Findings = { problems: [], repaired: new Set() };
     const { problems } = findings;
     let settled: Settled;
     try {
@@ -211,7 +221,8 @@ export function createReconcileVm(deps: {
     }
     // What was given up on may still add to them.
     const found = [...problems];
-    const unwritten = await record(vm, settled, found, operation);
+    const wrong = found.filter((line) => !findings.repaired.has(line));
+    const unwritten = await record(vm, settled, wrong, operation);
     const { handles } = findings;
     return {
       fate: settled.fate,

@@ -136,10 +136,18 @@ function changed(
   };
 }
 
+/** What they are called for the user. */
+const sizeNames = {
+  vcpus: "vCPUs",
+  memoryMiB: "memory",
+  diskSizeBytes: "disk size",
+} as const;
+
 function refuseFrozen(vm: VmRecord, after: VmRecord): void {
-  const sizes = (["vcpus", "memoryMiB", "diskSizeBytes"] as const).filter(
-    (key) => after.spec[key] !== vm.spec[key],
-  );
+  const keys = ["vcpus", "memoryMiB", "diskSizeBytes"] as const;
+  const sizes = keys
+    .filter((key) => after.spec[key] !== vm.spec[key])
+    .map((key) => sizeNames[key]);
   const frozen = [...(after.name === vm.name ? [] : ["name"]), ...sizes];
   if (frozen.length === 0) return;
   throw new VmStateError(

@@ -36,8 +36,6 @@ interface Definition<
   readonly config?: Schema;
   /** services that `apply` and `provide` receive; one that does not exist fails the load, by name */
   readonly inject?: readonly Injected[];
-  /** `runtime.dnsName` of each VM that it started leads to the VM's address, for whoever asks where this plugin answers */
-  readonly publishesNames?: boolean;
   readonly provide?: {
     readonly [Name in keyof Own]: OwnService<
       Own[Name],
@@ -61,7 +59,6 @@ export interface Plugin {
   /** of its config section; accepts no keys when the plugin has no settings */
   readonly config: z.ZodType;
   readonly inject: readonly (keyof PluginServices)[];
-  readonly publishesNames: boolean;
   readonly provide: Readonly<Record<string, OwnService<unknown, never>>>;
   /** must not return a promise: all taps are there when it returns */
   readonly apply: (hooks: Hooks, services: object) => unknown;
@@ -90,7 +87,6 @@ export function definePlugin<
     id: definition.id,
     config: definition.config ?? noSettings,
     inject: definition.inject ?? [],
-    publishesNames: definition.publishesNames ?? false,
     provide: (definition.provide ?? {}) as Plugin["provide"],
     apply: (hooks, services) =>
       // Handed on, so that an async apply is noticed.

@@ -136,15 +136,6 @@ export class PluginRegistry {
     }
   }
 
-  /** Does one of these publish the DNS names of VMs? One that does not load publishes nothing. */
-  async publishesNames(ids: readonly string[]): Promise<boolean> {
-    for (const id of ids) {
-      const loaded = await this.#load(id).catch(() => undefined);
-      if (loaded?.plugin.publishesNames) return true;
-    }
-    return false;
-  }
-
   /** The set that `ids` chooses with additions and removals, as `--plugin` and `--no-plugin` give them. */
   resolve(
     enabled: readonly string[],

@@ -45,6 +45,7 @@ export function fakeDaemon(
     guestSsh: asValue(host.guestSsh),
     handleStore: asValue(host.handleStore),
     hostFacts: asValue(host.hostFacts),
+    hostResolver: asValue(host.hostResolver),
     imageStore: asValue(host.imageStore),
     network: asValue(host.network),
     portForwards: asValue(host.portForwards),

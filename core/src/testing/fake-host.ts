@@ -2,6 +2,7 @@ import type { HostCradle } from "../container.js";
 import type { VmRecord } from "../model/vm.js";
 import { FakeCommandRunner } from "./fake-command-runner.js";
 import { FakeGuestAgent, FakeGuestSsh } from "./fake-guest.js";
+import { FakeHostResolver } from "./fake-host-resolver.js";
 import { FakeHostState, fakeThings } from "./fake-host-state.js";
 import { FakeImageStore } from "./fake-image-store.js";
 import { FakeNetwork } from "./fake-network.js";
@@ -31,6 +32,7 @@ export class FakeHost extends FakeHostState implements HostCradle {
   readonly guestKeys = fakeGuestKeys();
   readonly handleStore = new FakeHandleStore(this);
   readonly hostFacts = fakeHostFacts();
+  readonly hostResolver = new FakeHostResolver();
   readonly imageStore = new FakeImageStore();
   readonly network = new FakeNetwork();
   readonly portForwards = new FakePortForwards(this);

@@ -40,7 +40,7 @@ export class FakePortForwards implements PortForwards {
     const endpoint = `forward ${address}:${String(port)} `;
     for (const thing of this.#host.things)
       if (thing.startsWith(endpoint) && thing !== own)
-        throw new PortUnavailableError(address, port, "is in use");
+        throw new PortUnavailableError(address, port, "busy");
     this.#host.things.add(own);
     this.#forwards.set(own, {
       vm: vm.id,

@@ -1,6 +1,7 @@
 export * from "./fake-command-runner.js";
 export * from "./fake-daemon.js";
 export * from "./fake-guest.js";
+export * from "./fake-host-resolver.js";
 export * from "./fake-host-state.js";
 export * from "./fake-host.js";
 export * from "./fake-image-store.js";

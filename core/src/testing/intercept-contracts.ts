@@ -40,6 +40,7 @@ const contracts: {
   guestSsh: { exec: true, connect: true, openPort: true, disconnect: true },
   handleStore: { load: true, read: true, write: true, clear: true },
   hostFacts: {},
+  hostResolver: { resolves: true },
   imageStore: {
     list: true,
     find: true,

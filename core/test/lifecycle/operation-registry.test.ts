@@ -230,6 +230,10 @@ describe("references", () => {
       }
     };
     expect(codeOf("op-")).toBe("ERR_OPERATION_AMBIGUOUS");
+    for (let more = 0; more < 5; more++) begin(registry);
+    expect(() => registry.get("op-")).toThrow(
+      /: op-\w+(, op-\w+){4} and 2 more$/,
+    );
     expect(codeOf("")).toBe("ERR_OPERATION_NOT_FOUND");
     expect(codeOf("op-x")).toBe("ERR_OPERATION_NOT_FOUND");
     expect(() => registry.cancel("op-x")).toThrow(/op-x/);

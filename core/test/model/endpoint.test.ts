@@ -31,7 +31,7 @@ describe("an endpoint", () => {
     });
   });
 
-  it("is an address where no name is published, or it is not the VM's own", () => {
+  it("is an address where no name leads, or it is not the VM's own", () => {
     expect(endpoint({}, { named: false })).toBe("http://127.77.0.1:8080");
     const local = { ...own, address: "127.0.0.1" };
     expect(endpoint({}, { forwards: [local] })).toBe("http://127.0.0.1:8080");

@@ -15,8 +15,16 @@ describe("nearestName", () => {
     expect(nearestName(word, known)).toBe(name),
   );
 
-  it.each(["snapshots", "zzz", ""])("takes %j for nothing", (word) =>
+  it.each(["snapshots", "zzz", "", "n", "na"])("takes %j for nothing", (word) =>
     expect(nearestName(word, known)).toBeUndefined(),
+  );
+
+  it.each([
+    ["f", "a"],
+    ["fa", "a"],
+    ["vn", "vm"],
+  ])("takes %s for nothing, though %s is one edit away", (word, name) =>
+    expect(nearestName(word, [name])).toBeUndefined(),
   );
 
   it("prefers the nearest of several", () => {
@@ -26,7 +34,7 @@ describe("nearestName", () => {
   it("finds any long word after one edit, whatever the word", () => {
     fc.assert(
       fc.property(
-        fc.string({ minLength: 3, maxLength: 40 }),
+        fc.string({ minLength: 4, maxLength: 40 }),
         fc.nat(),
         fc.string({ minLength: 1, maxLength: 1 }),
         (word, place, letter) => {
@@ -54,6 +62,9 @@ describe("suggestName", () => {
     expect(suggestName("nta", known)).toBe("Did you mean nat?");
     expect(suggestName("zzz", known)).toBe(
       "Known: dns, file-sync, nat, work-disk",
+    );
+    expect(suggestName("zzz", known, 2)).toBe(
+      "Known: dns, file-sync and 2 more",
     );
     expect(suggestName("zzz", [])).toBe("There are none yet");
   });

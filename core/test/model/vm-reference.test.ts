@@ -38,6 +38,21 @@ describe("resolveVm", () => {
     );
   });
 
+  it("names only some of many, whether they match or not", () => {
+    const many = Array.from({ length: 70 }, (_, place) =>
+      fakeVm({ id: fakeVmId(place), name: `box-${String(place)}` }),
+    );
+    const first = "box-0, box-1, box-2, box-3, box-4 and 65 more";
+    expect(() => resolveVm("box-", many)).toThrow(
+      `"box-" matches several VMs: ${first}`,
+    );
+    expect(() => resolveVm("zzzzzz", many)).toThrow(
+      expect.objectContaining({
+        hint: "Known: box-0, box-1, box-10, box-11, box-12 and 65 more",
+      }),
+    );
+  });
+
   it("finds nothing for an empty reference and suggests for a mistyped one", () => {
     const notFound = { code: "ERR_VM_NOT_FOUND", kind: "not-found" };
     expect(() => resolveVm("", [calm])).toThrow(

@@ -1,10 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import {
-  definePlugin,
-  GuestConnectionError,
-  PortUnavailableError,
-  type Plugin,
-} from "@banger/core";
+import { GuestConnectionError, PortUnavailableError } from "@banger/core";
 import {
   endedProcess,
   fakeDaemon,
@@ -13,16 +8,12 @@ import {
 } from "@banger/core/testing";
 
 const never = new AbortController().signal;
-const names: Plugin = definePlugin({
-  id: "names",
-  publishesNames: true,
-  apply: () => undefined,
-});
 
-async function bench(plugins: readonly Plugin[] = [names]) {
+async function bench() {
   const host = new FakeHost();
-  const { vmService, guestService } = fakeDaemon(host, { plugins });
+  const { vmService, guestService } = fakeDaemon(host);
   const vm = await vmService.launch({ name: "web" }, fakeOperation());
+  host.hostResolver.names.set("web.vm", vm.runtime.guestIp);
   const stop = () => vmService.stop("web", {}, fakeOperation());
   const start = () => vmService.start("web", fakeOperation());
   const kept = async () => (await vmService.get("web")).runtime.forwards;
@@ -148,8 +139,14 @@ describe("ports", () => {
     ]);
   });
 
-  it("are at an address when no plugin of the VM publishes names", async () => {
-    expect(await endpoints(await bench([]))).toEqual(["127.77.0.1:22"]);
+  it("are at an address where the host does not know the name, or another place by it", async () => {
+    const world = await bench();
+    const { names } = world.host.hostResolver;
+    names.set("web.vm", "192.0.2.1");
+    expect(await endpoints(world)).toEqual(["127.77.0.1:22"]);
+    names.clear();
+    expect(await endpoints(world)).toEqual(["127.77.0.1:22"]);
+    expect((await world.keep(8080)).endpoint).toBe("127.77.0.1:8080");
   });
 });
 
@@ -192,7 +189,7 @@ describe("a kept forward", () => {
     let recorded: unknown;
     open.mockImplementation(async () => {
       recorded = await kept();
-      throw new PortUnavailableError("127.77.0.1", 8081, "is in use");
+      throw new PortUnavailableError("127.77.0.1", 8081, "busy");
     });
     await expect(keep(8081)).rejects.toMatchObject(
       code("ERR_PORT_UNAVAILABLE"),

@@ -38,9 +38,13 @@ describe("reconcile", () => {
   it("adopts one whose handles were lost", async () => {
     const { host, id, next } = await succession();
     host.handleStore.forget(id);
-    await next.reconcile(fakeOperation());
-    expect((await next.get(id)).state).toBe("running");
+    const { problems } = await next.reconcile(fakeOperation());
+    const { name: vm, state, runtime } = await next.get(id);
+    expect(state).toBe("running");
     expect(host.inventory()).toContain(fakeThings.handles(id));
+    const text = expect.stringContaining("handles.json was missing") as string;
+    expect(problems).toEqual([{ vm, text }]);
+    expect(runtime).not.toHaveProperty("problems");
   });
 
   it("keeps a VM running that it cannot publish, with the reason", async () => {
@@ -191,17 +195,43 @@ describe("the report of a reconcile", () => {
 });
 
 describe("a live VM with trouble", () => {
-  it("is adopted although its handles are corrupt, and says so", async () => {
+  it("is adopted although its handles are corrupt, and is well after it", async () => {
     const { host, id, next } = await succession();
     host.handleStore.corrupt(id);
     const { name } = await next.get(id);
-    const report = await next.reconcile(fakeOperation());
+    const operation = fakeOperation();
+    const report = await next.reconcile(operation);
     expect(report.adopted).toEqual([name]);
     expect(report.problems).toEqual([{ vm: name, text: "it is no JSON" }]);
+    expect(operation.logger.entries.map(({ level }) => level)).toContain(
+      "warn",
+    );
     const vm = await next.get(id);
     expect(vm.state).toBe("running");
-    expect(vm.runtime.problems).toEqual(["it is no JSON"]);
+    expect(vm.runtime).not.toHaveProperty("problems");
     expect(await host.handleStore.read(vm)).toBeDefined();
+  });
+
+  it("has only what is still wrong in its record", async () => {
+    const { host, id, next } = await succession();
+    host.handleStore.corrupt(id);
+    host.calls.expect({ at: 1, call: "handleStore.write", moment: "before" });
+    await next.reconcile(fakeOperation());
+    expect((await next.get(id)).runtime.problems).toEqual([
+      expect.stringContaining("its handles cannot be written") as string,
+    ]);
+  });
+
+  it("is stopped and well when it died and its handles are corrupt", async () => {
+    const { host, id, next, kept } = await succession();
+    host.handleStore.corrupt(id);
+    host.vmm.end(id);
+    const report = await next.reconcile(fakeOperation());
+    expect(report.problems).toMatchObject([{ text: "it is no JSON" }]);
+    const { state, runtime } = await next.get(id);
+    expect(state).toBe("stopped");
+    expect(runtime).not.toHaveProperty("problems");
+    expect(host.inventory()).toEqual(kept);
   });
 
   it("is in state error when SSH does not answer, runs on, and is adopted later", async () => {

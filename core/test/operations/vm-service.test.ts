@@ -513,6 +513,12 @@ describe("reconfigure", () => {
     await expect(change({ vcpus: 2 })).rejects.toMatchObject(
       code("ERR_VM_STATE"),
     );
+    const { name } = await vmService.get(id);
+    await expect(
+      change({ name: "other", memoryMiB: 512, diskSizeBytes: 2 ** 36 }),
+    ).rejects.toThrow(
+      `${name} is running; its name, memory, disk size cannot change now`,
+    );
     await change({ vcpus: 1 });
     await vmService.stop(id, {}, fakeOperation());
     expect((await change({ vcpus: 2, memoryMiB: 512 })).spec).toMatchObject({

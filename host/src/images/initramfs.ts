@@ -18,7 +18,7 @@ class BusyboxNotStaticError extends BangerError {
 
 /** Busybox programs that the script calls. */
 const programs =
-  "sh mount mkdir insmod usleep sleep cpio find ip ln poweroff reboot sync switch_root".split(
+  "sh mount mkdir rm insmod usleep sleep cpio find ip ln poweroff reboot sync switch_root".split(
     " ",
   );
 

@@ -6,6 +6,7 @@ import {
   type GuestSsh,
   type Logger,
   type PortForward,
+  type PortTrouble,
   type VmRecord,
 } from "@banger/core";
 
@@ -13,10 +14,10 @@ import {
 const mostConnections = 256;
 
 /** What the kernel says when a port cannot be had; errno(3), ip(7). */
-const reasons: Readonly<Record<string, string>> = {
-  EADDRINUSE: "is in use by another program",
-  EACCES: "is a port that only root may listen on",
-  EADDRNOTAVAIL: "is not an address of this host",
+const troubles: Readonly<Record<string, PortTrouble>> = {
+  EADDRINUSE: "busy",
+  EACCES: "privileged",
+  EADDRNOTAVAIL: "foreign",
 };
 
 /** One listening socket of the host and the connections that came in by it. Listens from its making on. */
@@ -85,11 +86,11 @@ export class TcpForward {
     const { address, port } = this.forward;
     return new Promise((resolve, reject) => {
       const refuse = (error: NodeJS.ErrnoException): void => {
-        const reason = reasons[error.code ?? ""];
+        const trouble = troubles[error.code ?? ""];
         reject(
-          reason === undefined
+          trouble === undefined
             ? error
-            : new PortUnavailableError(address, port, reason, error),
+            : new PortUnavailableError(address, port, trouble, error),
         );
       };
       this.#server.once("error", refuse);

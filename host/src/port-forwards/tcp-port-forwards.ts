@@ -1,5 +1,5 @@
 import {
-  PortUnavailableError,
+  PortForwardedError,
   type GuestSsh,
   type Logger,
   type PortForward,
@@ -32,8 +32,7 @@ export class TcpPortForwards implements PortForwards {
     if (known) {
       if (known.forward.guestPort === forward.guestPort)
         return known.listening();
-      const reason = `leads to port ${known.forward.guestPort} of ${vm.name} already`;
-      throw new PortUnavailableError(forward.address, forward.port, reason);
+      throw new PortForwardedError(vm.name, known.forward);
     }
     const forwards = this.#open.get(vm.id) ?? new Map<string, TcpForward>();
     const fresh = new TcpForward(this.#deps, vm, forward);

@@ -231,7 +231,7 @@ describe("opening", () => {
     await forwards.open(vm, forward);
     await forwards.open(vm, forward);
     const other = failure(forwards.open(vm, { ...forward, guestPort: 81 }));
-    expect(await other).toMatchObject({ code: "ERR_PORT_UNAVAILABLE" });
+    expect(await other).toMatchObject({ code: "ERR_PORT_FORWARDED" });
     expect(forwards.listening(vm)).toEqual([forward]);
   });
 
@@ -255,11 +255,13 @@ describe("opening", () => {
     expect(await failure(forwards.open(vm, taken))).toMatchObject({
       code: "ERR_PORT_UNAVAILABLE",
       message: `127.0.0.1:${taken.port} is in use by another program`,
+      hint: expect.stringContaining(`sport = :${taken.port}`) as string,
     });
     const elsewhere = { ...taken, address: "192.0.2.1" };
     expect(await failure(forwards.open(vm, elsewhere))).toMatchObject({
       code: "ERR_PORT_UNAVAILABLE",
       message: `192.0.2.1:${taken.port} is not an address of this host`,
+      hint: expect.stringContaining("--address") as string,
     });
     expect(forwards.listening(vm)).toEqual([]);
     await forwards.close(neighbour, taken);

@@ -16,7 +16,6 @@ export const plugin: Plugin = definePlugin({
   id: "dns",
   config: dnsConfigSchema,
   inject: ["commands", "logger"],
-  publishesNames: true,
   provide: {
     dnsServer: {
       make: ({ config, logger }) =>
