@@ -64,6 +64,11 @@ export interface CleanupContext extends HookContext {
 export interface ConfigChangeContext extends HookContext {
   /** is the guest running? */
   readonly live: boolean;
+  /**
+   * An earlier change is taken back: `after` is what was in force, and the tap may have agreed to the change, have refused it, or never
+   * have been asked. It must not refuse now; what it would have refused it never did.
+   */
+  readonly takingBack: boolean;
   readonly progress: Progress;
   readonly teardown: Teardown;
 }
@@ -91,7 +96,7 @@ export interface Hooks {
   readonly postStart: AsyncSeriesHook<[GuestContext]>;
   /** Removes all of it, from names alone. Runs in reverse order, all taps, with nothing there as well. */
   readonly cleanup: AsyncSeriesHook<[CleanupContext]>;
-  /** `(before, after)`: the owner changed the VM. A throw refuses the change; taps that agreed are called with the arguments swapped. */
+  /** `(before, after)`: the owner changed the VM. A throw refuses the change; taps that agreed are called with the arguments swapped, and after a daemon's death all are. */
   readonly configChange: AsyncSeriesHook<
     [VmRecord, VmRecord, ConfigChangeContext]
   >;

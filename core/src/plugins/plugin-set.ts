@@ -6,7 +6,12 @@ import {
   type TapFunction,
 } from "../lifecycle/hook-call.js";
 import type { PluginFaultError } from "../lifecycle/hook-errors.js";
-import type { HookContext, Hooks, Teardown } from "../lifecycle/hooks.js";
+import type {
+  ConfigChangeContext,
+  HookContext,
+  Hooks,
+  Teardown,
+} from "../lifecycle/hooks.js";
 import type { OperationContext } from "../lifecycle/operation.js";
 import { freezeConfig, SlotOwners } from "../lifecycle/slots.js";
 import type { Check, CheckSection, Finding } from "../model/check.js";
@@ -159,16 +164,13 @@ export class PluginSet {
     caller: Caller,
   ): Promise<() => Promise<void>> {
     const agreed: (() => Promise<unknown>)[] = [];
-    const contextOf = (base: HookContext, plugin: string): HookContext =>
-      ({
-        ...base,
-        live,
-        progress: caller.progress,
-        teardown: this.#teardown(after, plugin),
-      }) as HookContext;
+    const contextOf =
+      (takingBack: boolean) =>
+      (base: HookContext, plugin: string): HookContext =>
+        this.#changeContext(base, plugin, after, { live, takingBack }, caller);
     // A cancelled change is taken back all the same.
     const unaborted = { ...caller, signal: new AbortController().signal };
-    const back = this.#call(unaborted, {}, contextOf, after);
+    const back = this.#call(unaborted, {}, contextOf(true), after);
     const call = this.#call(
       caller,
       {
@@ -178,7 +180,7 @@ export class PluginSet {
           );
         },
       },
-      contextOf,
+      contextOf(false),
       after,
     );
     const takeBack = async (): Promise<void> => {
@@ -214,12 +216,13 @@ export class PluginSet {
       caller,
       { faults },
       (base, plugin) =>
-        ({
-          ...base,
-          live,
-          progress: caller.progress,
-          teardown: this.#teardown(before, plugin),
-        }) as HookContext,
+        this.#changeContext(
+          base,
+          plugin,
+          before,
+          { live, takingBack: true },
+          caller,
+        ),
       before,
     );
     await this.#hooks.configChange.promise(after, before, call);
@@ -259,6 +262,16 @@ export class PluginSet {
       (base) => ({ ...base, vm, image }),
       vm,
     );
+  }
+
+  #changeContext(
+    base: HookContext,
+    plugin: string,
+    vm: VmRecord,
+    how: Pick<ConfigChangeContext, "live" | "takingBack">,
+    { progress }: Caller,
+  ): ConfigChangeContext {
+    return { ...base, ...how, progress, teardown: this.#teardown(vm, plugin) };
   }
 
   /** Typed as what tapable wants: the wrapper around every tap turns the call into the plugin's context. */

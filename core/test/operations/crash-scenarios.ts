@@ -101,6 +101,30 @@ export const ownersOperations: readonly Scenario[] = [
   on("touch", "running", (service) => service.touch("otter")),
 ];
 
+/** What a plugin refuses after another has agreed. */
+export const refusals: readonly Scenario[] = [
+  {
+    name: "set --nat, refused (running)",
+    arrange: async (world) => {
+      await running(world);
+      world.refusesLiveChanges = true;
+    },
+    act: async ({ daemon }, signal) => {
+      const operation = fakeOperation(signal);
+      const change = daemon.vmService.reconfigure(
+        "otter",
+        { nat: true },
+        operation,
+      );
+      const isRefused = await change.then(
+        () => false,
+        () => true,
+      );
+      if (!isRefused) throw new Error("the plugin did not refuse");
+    },
+  },
+];
+
 /** A new daemon's reconcile, of what the one before left when it was killed at this call of the operation. */
 const reconcileAfter = (
   name: string,

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { Plugin, VmRecord } from "@banger/core";
+import { definePlugin, type Plugin, type VmRecord } from "@banger/core";
 import {
   fakeDaemon,
   FakeHost,
@@ -18,6 +18,8 @@ type Daemon = ReturnType<typeof fakeDaemon>;
 export class CrashWorld {
   readonly host = new FakeHost();
   readonly plugins: readonly Plugin[];
+  /** does a plugin refuse every change of a live VM, as one in user networking refuses NAT? */
+  refusesLiveChanges = false;
   #daemon: Daemon;
   #bystanders: readonly VmRecord[] = [];
   /** of all its daemons */
@@ -26,7 +28,7 @@ export class CrashWorld {
   private constructor(more: readonly Plugin[]) {
     const one = fakePlugin(this.host, "one");
     const two = fakePlugin(this.host, "two", { opensEgress: true });
-    this.plugins = [one, two, ...more];
+    this.plugins = [one, two, this.#strictPlugin(), ...more];
     this.#daemon = this.begin();
   }
 
@@ -38,6 +40,18 @@ export class CrashWorld {
     await world.#addSleeper();
     world.#bystanders = await vmService.list();
     return world;
+  }
+
+  #strictPlugin(): Plugin {
+    return definePlugin({
+      id: "strict",
+      apply: (hooks) => {
+        hooks.configChange.tapPromise("strict", async (_old, _new, context) => {
+          if (this.refusesLiveChanges && context.live && !context.takingBack)
+            throw new Error("not while it runs");
+        });
+      },
+    });
   }
 
   /** A VM that has run, as if it had: thousands of worlds are made. */

@@ -1,6 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { VmRecord, VmState } from "@banger/core";
-import { callsOf, ownersOperations, reconciles } from "./crash-scenarios.js";
+import {
+  callsOf,
+  ownersOperations,
+  reconciles,
+  refusals,
+} from "./crash-scenarios.js";
 import { CrashWorld, identity } from "./crash-world.js";
 
 // What a killed daemon was waiting for must not keep the test's process waiting.
@@ -9,7 +14,7 @@ beforeEach(
 );
 afterEach(() => void vi.useRealTimers());
 
-const scenarios = [...ownersOperations, ...reconciles];
+const scenarios = [...ownersOperations, ...refusals, ...reconciles];
 
 const points = (
   await Promise.all(

@@ -42,21 +42,28 @@ export function natFindings(
 
 /**
  * Applies a change of a VM's NAT to its guest. Nothing to do when the guest does not run or NAT stays as it is.
- * @throws NatLiveError when the guest runs and its network mode cannot switch
+ * @throws NatLiveError when the guest runs and its network mode cannot switch, unless a change is taken back
  */
 export async function changeEgress(
-  change: { before: VmRecord; after: VmRecord; live: boolean },
+  change: {
+    before: VmRecord;
+    after: VmRecord;
+    live: boolean;
+    takingBack: boolean;
+  },
   network: Pick<Network, "mode" | "liveEgress">,
   egress: EgressMode | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  const { before, after, live } = change;
+  const { before, after, live, takingBack } = change;
   if (!live || before.spec.nat === after.spec.nat) return;
   // Both must agree: the network that it may be switched, the mode that it knows how. Else the record would lie.
   if (network.liveEgress && egress?.switchLive) {
     await egress.switchLive(after, signal);
     return;
   }
+  // What cannot be switched was not switched.
+  if (takingBack) return;
   throw new NatLiveError(
     before.name,
     after.spec.nat,

@@ -19,9 +19,11 @@ export const plugin: Plugin = definePlugin({
     hooks.machineConfig.tap("nat", (machine, { vm }) =>
       withEgress(machine, vm),
     );
-    hooks.configChange.tapPromise("nat", (before, after, { live, signal }) =>
-      changeEgress({ before, after, live }, network, egress, signal),
-    );
+    hooks.configChange.tapPromise("nat", (before, after, context) => {
+      const { live, takingBack, signal } = context;
+      const change = { before, after, live, takingBack };
+      return changeEgress(change, network, egress, signal);
+    });
     hooks.doctor.tapPromise("nat", async ({ report }) => {
       natChecks(network, egress, await findUplink()).forEach(report);
     });

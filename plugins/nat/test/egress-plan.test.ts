@@ -64,9 +64,10 @@ describe("a change of NAT", () => {
     liveEgress: boolean,
     egress = user,
     [before, after] = [off, on],
+    takingBack = false,
   ) =>
     changeEgress(
-      { before, after, live },
+      { before, after, live, takingBack },
       new FakeNetwork({ liveEgress }),
       egress,
       signal,
@@ -94,6 +95,15 @@ describe("a change of NAT", () => {
     },
   );
 
+  it("is not refused when it is taken back: what cannot be switched was not", async () => {
+    switched.length = 0;
+    await change(true, false, user, [on, off], true);
+    expect(switched).toEqual([]);
+    await change(true, true, switchable, [on, off], true);
+    expect(switched).toEqual(["calm-otter"]);
+    switched.length = 0;
+  });
+
   it("needs both a network that allows it and a mode that can", async () => {
     await expect(change(true, true, user)).rejects.toMatchObject({
       code: "ERR_NAT_LIVE",
@@ -109,7 +119,7 @@ describe("a change of NAT", () => {
   it("is refused in a mode that the plugin does not know", async () => {
     await expect(
       changeEgress(
-        { before: off, after: on, live: true },
+        { before: off, after: on, live: true, takingBack: false },
         new FakeNetwork({ mode: "bridge", liveEgress: true }),
         undefined,
         signal,
