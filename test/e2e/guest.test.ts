@@ -104,7 +104,14 @@ describe("what a guest says and offers", () => {
   });
 
   it("lists what listens, with process, scheme and endpoint", async () => {
-    const seen = await eventually("the web server", web);
+    // A socket that appears while ss(8) looks has no process yet.
+    const seen = await eventually(
+      "the web server and its process",
+      async () => {
+        const port = await web();
+        return port?.process === undefined ? undefined : port;
+      },
+    );
     expect(seen).toMatchObject({
       protocol: "tcp",
       process: "python3",

@@ -26,8 +26,11 @@ export class VmAmbiguousError extends BangerError {
   }
 }
 
+/** Digits that the beginning of an id needs: a short name, such as `db` or `bee`, must not reach a VM whose id happens to begin so. */
+const leastIdDigits = 4;
+
 /**
- * Resolves what a user wrote: an exact id or name, else a prefix of exactly one VM's id or name.
+ * Resolves what a user wrote: an exact id or name, else a prefix of exactly one VM's name or, from four digits on, id.
  * @throws {@link VmNotFoundError} and {@link VmAmbiguousError}
  */
 export function resolveVm(
@@ -43,7 +46,9 @@ export function resolveVm(
     reference === ""
       ? []
       : vms.filter(
-          (vm) => vm.id.startsWith(reference) || vm.name.startsWith(reference),
+          ({ id, name }) =>
+            name.startsWith(reference) ||
+            (reference.length >= leastIdDigits && id.startsWith(reference)),
         );
   const [match] = matches;
   const names = (list: readonly VmRecord[]): string[] =>

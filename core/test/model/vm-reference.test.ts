@@ -18,6 +18,13 @@ describe("resolveVm", () => {
     expect(resolveVm("0000000000b", vms)).toBe(owl);
   });
 
+  it("takes no short word for the beginning of an id", () => {
+    expect(() => resolveVm("000", [otter])).toThrow(
+      expect.objectContaining({ code: "ERR_VM_NOT_FOUND" }),
+    );
+    expect(resolveVm("0000", [otter])).toBe(otter);
+  });
+
   it("counts a VM once when both its id and its name match", () => {
     const one = fakeVm({ id: fakeVmId(0), name: "0000x" });
     expect(resolveVm("0000", [one, calm].slice(0, 1))).toBe(one);
