@@ -131,7 +131,7 @@ describe("several references", () => {
 
   it("none of which can be served end with 1 too", async () => {
     const { home, stopped } = await daemon();
-    const ended = await run(["vm", "stop", "bo", "cd", "c"], { home });
+    const ended = await run(["vm", "stop", "bo", "cdcd", "c"], { home });
     expect(ended.status).toBe(1);
     const none = await run(["vm", "stop", "bo", "c"], { home });
     expect(none).toMatchObject({ status: 1, stdout: "" });
