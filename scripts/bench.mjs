@@ -12,6 +12,7 @@ import { idleMemory } from "./bench/idle-memory.mjs";
 import { BenchInstall, removeInstalls } from "./bench/install.mjs";
 import { parallelCreates } from "./bench/parallel-creates.mjs";
 import { records } from "./bench/records.mjs";
+import { rootDisks } from "./bench/root-disks.mjs";
 
 const topics = {
   "hook-dispatch": () => hookDispatch(),
@@ -19,6 +20,7 @@ const topics = {
   "api-round-trip": apiRoundTrip,
   "idle-memory": idleMemory,
   records: (_install, quick) => records(quick),
+  "root-disks": (_install, quick) => rootDisks(quick),
   "first-command": firstCommand,
   "parallel-creates": parallelCreates,
 };

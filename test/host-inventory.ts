@@ -1,16 +1,17 @@
-import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
+import { names, read } from "./inventory-files.js";
+import { takeNetworkInventory } from "./network-inventory.js";
+import { listeningSockets, ownProcesses } from "./own-processes.js";
 
 /** Everything on the host that banger could have left, a line each. */
 export type HostInventory = readonly string[];
 
 /**
- * Looks at the host: processes that name the home, sockets below it and of its processes, TAP devices and bridges, addresses, loop and
- * device-mapper devices, mounts, firewall rules, build directories, rows, and every file below the home that belongs to a VM, to an
- * unfinished image or to nobody. The daemon itself, its socket, its logs and what an install makes once are expected.
+ * Looks at the host: processes that name the home or are in a jail, sockets below it and of its processes, network devices, addresses,
+ * bridges that are forwarded from, loop and device-mapper devices, mounts, firewall rules, build directories, rows, jails, and every file
+ * below the home that belongs to a VM, to an unfinished image or to nobody. The daemon itself, its socket, its logs, the bridge and what
+ * else an install makes once are expected.
  */
 export function takeInventory(home: string): HostInventory {
   const own = ownProcesses(home);
@@ -18,13 +19,9 @@ export function takeInventory(home: string): HostInventory {
     ...own.flatMap(({ line }) => line ?? []),
     ...unixSockets(home),
     ...own.flatMap(({ pid }) => listeningSockets(pid)),
-    ...names("/sys/class/net").map((name) => `network device ${name}`),
-    ...addresses(),
-    ...names("/sys/block")
-      .filter((name) => isBackedLoop(name) || name.startsWith("dm-"))
-      .map((name) => `block device ${name}`),
+    ...takeNetworkInventory(),
+    ...blockDevices(),
     ...mounts(),
-    ...firewall(),
     ...["/tmp", "/var/tmp"].flatMap((directory) =>
       names(directory)
         .filter((name) => /^(banger-build|mmdebstrap)/.test(name))
@@ -32,6 +29,7 @@ export function takeInventory(home: string): HostInventory {
     ),
     ...tree(join(home, "state/vms")).map((path) => `VM directory ${path}`),
     ...tree(join(home, "run/vms")).map((path) => `run directory ${path}`),
+    ...jails(join(home, "state/jail")),
     ...names(join(home, "state/images"))
       .filter((name) => name.startsWith("."))
       .map((name) => `image staging ${name}`),
@@ -57,42 +55,7 @@ export function leaks(
 
 /** What an install makes once and keeps. */
 const expectedState =
-  /^(vms|images|kernels|logs|ssh|kvm-verdict\.json|daemon\.lock(-journal)?|state\.db(-wal|-shm)?)$/;
-
-interface OwnProcess {
-  readonly pid: string;
-  /** absent for the daemon, which is expected */
-  readonly line?: string;
-}
-
-/** The daemon of one home, and the programs that work for it: its VMMs, builds and tools. */
-function ownProcesses(home: string): readonly OwnProcess[] {
-  return names("/proc").flatMap((pid): readonly OwnProcess[] => {
-    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return [];
-    const [program = "", ...args] = (read(`/proc/${pid}/cmdline`) ?? "").split(
-      "\0",
-    );
-    if (isDaemon(pid, args, home)) return [{ pid }];
-    const isOurs = args.some(
-      (arg) => arg.includes(home) || arg.includes("/banger-build-"),
-    );
-    const isTool =
-      /qemu|mmdebstrap|mke2fs|tar$|unshare|resize2fs|e2fsck|setpriv|debugfs|cp$|mv$|rm$/.test(
-        program,
-      );
-    const line = `process ${pid} ${program} ${args.slice(0, 3).join(" ")}`;
-    return isOurs && isTool ? [{ pid, line }] : [];
-  });
-}
-
-function isDaemon(pid: string, args: readonly string[], home: string): boolean {
-  return (
-    args.some((arg) => /(bangerd|crashing-daemon)\.m?js$/.test(arg)) &&
-    (read(`/proc/${pid}/environ`) ?? "")
-      .split("\0")
-      .includes(`BANGER_HOME=${home}`)
-  );
-}
+  /^(vms|images|jail|kernels|logs|ssh|kvm-verdict[a-z-]*\.json|daemon\.lock(-journal)?|state\.db(-wal|-shm)?)$/;
 
 /** Sockets of the file system below the home; a bound one is there although its file is gone. */
 function unixSockets(home: string): string[] {
@@ -105,29 +68,19 @@ function unixSockets(home: string): string[] {
     .map((path) => `unix socket ${path.slice(home.length + 1)}`);
 }
 
-/** TCP addresses of guests on which a process listens: its own VM's ports, or ports that the daemon publishes. */
-function listeningSockets(pid: string): string[] {
-  const inodes = new Set(
-    names(`/proc/${pid}/fd`).flatMap((fd) => {
-      const target = link(`/proc/${pid}/fd/${fd}`) ?? "";
-      return /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? [];
-    }),
-  );
-  return (read(`/proc/${pid}/net/tcp`) ?? "").split("\n").flatMap((line) => {
-    // proc_net_tcp(5): number, local address, remote address, state, …, inode; 0A is LISTEN.
-    const fields = line.trim().split(/\s+/);
-    if (fields[3] !== "0A" || !inodes.has(fields[9] ?? "")) return [];
-    const [address = "", port = ""] = (fields[1] ?? "").split(":");
-    const bytes = [...Buffer.from(address, "hex")].reverse();
-    return bytes[0] === 127 && bytes[1] === 77
-      ? [`TCP socket ${bytes.join(".")}:${Number(`0x${port}`)}`]
-      : [];
+/** Loop devices with their files, and device-mapper devices with their names. */
+function blockDevices(): string[] {
+  return names("/sys/block").flatMap((name) => {
+    const file = /^loop/.test(name) ? "loop/backing_file" : "dm/name";
+    const of = read(`/sys/block/${name}/${file}`);
+    return of === undefined ? [] : [`block device ${name} ${of.trim()}`];
   });
 }
 
-function addresses(): string[] {
-  return Object.entries(networkInterfaces()).flatMap(([name, list = []]) =>
-    list.map(({ cidr, address }) => `address ${name} ${cidr ?? address}`),
+/** What is below `<base>/<name of the program>`, a directory for each VM. */
+function jails(base: string): string[] {
+  return names(base).flatMap((program) =>
+    tree(join(base, program)).map((path) => `jail ${program}/${path}`),
   );
 }
 
@@ -136,36 +89,6 @@ function mounts(): string[] {
     .split("\n")
     .flatMap((line) => line.split(" ")[4] ?? [])
     .map((point) => `mount ${point}`);
-}
-
-function isBackedLoop(name: string): boolean {
-  return (
-    name.startsWith("loop") &&
-    read(`/sys/block/${name}/loop/backing_file`) !== undefined
-  );
-}
-
-function firewall(): string[] {
-  if (process.getuid?.() !== 0) return [];
-  for (const program of ["/usr/sbin/iptables-save", "/usr/sbin/nft"]) {
-    try {
-      const args = program.endsWith("nft") ? ["list", "ruleset"] : [];
-      const text = execFileSync(program, args, {
-        encoding: "utf8",
-        stdio: "pipe",
-      });
-      return (
-        text
-          .split("\n")
-          .filter((line) => line !== "" && !line.startsWith("#"))
-          // Counters of packets and bytes change by themselves.
-          .map((line) => `rule ${line.replace(/\[\d+:\d+\]/, "")}`)
-      );
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    }
-  }
-  return [];
 }
 
 /** The VMs that the store knows; read beside a daemon that may be writing. */
@@ -203,35 +126,4 @@ function unexpected(directory: string, expected: RegExp): string[] {
   return names(directory)
     .filter((name) => !expected.test(name))
     .map((name) => `file ${join(directory, name)}`);
-}
-
-/** Entries of a directory; none when it is none, or has just gone. */
-function names(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    const { code = "" } = error as NodeJS.ErrnoException;
-    if (["ENOENT", "ENOTDIR", "ESRCH", "EACCES"].includes(code)) return [];
-    throw error;
-  }
-}
-
-function link(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch (error) {
-    const { code = "" } = error as NodeJS.ErrnoException;
-    if (["ENOENT", "ESRCH", "EACCES"].includes(code)) return undefined;
-    throw error;
-  }
-}
-
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    const { code = "" } = error as NodeJS.ErrnoException;
-    if (["ENOENT", "ESRCH", "EACCES", "ENXIO"].includes(code)) return undefined;
-    throw error;
-  }
 }

@@ -1,14 +1,18 @@
 import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcessWithoutNullStreams } from "node:child_process";
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { mergeTables } from "./merge-tables.js";
+import { runVariables } from "./run-variables.js";
 
 /** The root of the source tree. */
 export const repository: string = resolve(import.meta.dirname, "..");
@@ -28,14 +32,31 @@ export interface RunOptions {
 /** An install of its own: BANGER_HOME in a new folder, driven through the built CLI. */
 export class Install {
   readonly path: string;
+  #config: string;
 
-  /** @param imagesDirectory shared with other installs; without it there are no images */
+  /**
+   * @param config the test's own; the settings of the run are added
+   * @param imagesDirectory shared with other installs; without it there are no images
+   */
   constructor(config = "", imagesDirectory?: string) {
     this.path = mkdtempSync(join(tmpdir(), "banger-e2e-"));
     mkdirSync(join(this.path, "state"), { mode: 0o700 });
     if (imagesDirectory !== undefined)
       symlinkSync(imagesDirectory, join(this.path, "state/images"));
-    writeFileSync(join(this.path, "config.toml"), config, { mode: 0o600 });
+    this.#config = config;
+    this.#writeConfig();
+  }
+
+  /** Adds to the configuration; the next command meets a new daemon. A table that is there already must not be named again. */
+  configure(more: string): void {
+    this.#config += more;
+    this.#writeConfig();
+  }
+
+  #writeConfig(): void {
+    const settings = process.env[runVariables.config] ?? "";
+    const text = mergeTables(this.#config, settings);
+    writeFileSync(join(this.path, "config.toml"), text, { mode: 0o600 });
   }
 
   /** A DNS port that no other install of this run uses; 42069 may be the owner's own daemon. */
@@ -132,14 +153,33 @@ export interface SharedImages {
 }
 
 /**
- * Builds the default image as a user would, for all installs of a run to share. For work on the tests BANGER_E2E_IMAGES names an images
- * directory that has it, and the CLI is taken as it was last built.
+ * Builds the default image as a user would, for all installs of a run to share. BANGER_E2E_IMAGES names an images directory that has it,
+ * and the CLI is then taken as it was last built; BANGER_E2E_IMAGE_HOME names a home in which the first of several runs builds it.
  */
 export function provideImages(): SharedImages {
-  const images = process.env["BANGER_E2E_IMAGES"];
+  const images = process.env[runVariables.images];
   if (images !== undefined)
     return { directory: resolve(images), remove: () => undefined };
-  const home = mkdtempSync(join(tmpdir(), "banger-e2e-image-"));
+  const shared = process.env[runVariables.imageHome];
+  const home = shared ?? mkdtempSync(join(tmpdir(), "banger-e2e-image-"));
+  const directory = join(home, "state/images");
+  if (!hasImage(directory)) buildImage(home);
+  return {
+    directory,
+    remove: () => {
+      if (shared === undefined) rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
+
+function hasImage(directory: string): boolean {
+  return (
+    existsSync(directory) &&
+    readdirSync(directory).some((name) => !name.startsWith("."))
+  );
+}
+
+function buildImage(home: string): void {
   const banger = (...args: readonly string[]): void => {
     execFileSync(join(repository, "banger"), args, {
       env: { ...process.env, BANGER_HOME: home },
@@ -149,12 +189,6 @@ export function provideImages(): SharedImages {
   banger("setup", "--yes");
   banger("image", "build", "debian-bookworm");
   banger("daemon", "stop");
-  return {
-    directory: join(home, "state/images"),
-    remove: () => {
-      rmSync(home, { recursive: true, force: true });
-    },
-  };
 }
 
 /** Calls `look` until it gives something other than `undefined` or `false`. */

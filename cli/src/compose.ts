@@ -47,7 +47,7 @@ export function compose(composition: Composition): HostRoot {
   );
   const root = registerHostServices(createRoot(), {
     paths,
-    imageMirror: config.values.images.mirror,
+    config: config.values,
   });
   root.register({
     logger: asValue(logger),

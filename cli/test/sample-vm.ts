@@ -18,6 +18,7 @@ export function sampleVm(changes: Partial<VmRecord> = {}): VmRecord {
       nat: false,
       plugins: ["work-disk"],
       accel: "auto",
+      driver: "auto",
       ephemeral: false,
     },
     runtime: {

@@ -21,7 +21,11 @@ export type {
   OperationEvent,
   PruneVmsBody,
 } from "./api/schemas.js";
-export type { ForwardBody } from "./api/guest-schemas.js";
+export type {
+  AgentExecAnswer,
+  AgentExecBody,
+  ForwardBody,
+} from "./api/guest-schemas.js";
 export type { DaemonFacts } from "./api/routes/daemon-routes.js";
 export type { PluginReport } from "./api/routes/plugin-routes.js";
 export type { RequirementReport } from "./setup/requirements.js";

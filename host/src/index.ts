@@ -14,6 +14,7 @@ export * from "./config/edit-enabled-plugins.js";
 export * from "./config/load-config.js";
 export * from "./config/operation-settings.js";
 export * from "./doctor/host-checks.js";
+export { usualRequest } from "./doctor/vmm-checks.js";
 export * from "./facts/host-facts.js";
 export * from "./files/console-reader.js";
 export * from "./files/log-limiter.js";

@@ -48,8 +48,12 @@ export interface Paths {
 export const vmSocketNames = {
   /** QEMU's machine protocol */
   qmp: "qmp.sock",
+  /** Firecracker's HTTP API, or a link to it in a jail */
+  api: "api.sock",
   /** host end of the guest agent's channel */
   agent: "agent.sock",
+  /** a VMM's way to its guest's vsock ports */
+  vsock: "vsock.sock",
 } as const;
 
 /** What the layout depends on besides the environment. */

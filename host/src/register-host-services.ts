@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { userInfo } from "node:os";
+import { join } from "node:path";
 import {
   asClass,
   asFunction,
@@ -11,8 +13,10 @@ import {
   type VmFiles,
   type VmStore,
 } from "@banger/core";
+import type { ConfigValues } from "./config/load-config.js";
 import { ExecaCommandRunner } from "./commands/execa-command-runner.js";
-import { Qcow2RootDisks } from "./disks/qcow2-root-disks.js";
+import { InstalledRootDisks } from "./disks/installed-root-disks.js";
+import { RootDiskProbe } from "./disks/root-disk-probe.js";
 import { readHostFacts } from "./facts/host-facts.js";
 import { LocalVmFiles } from "./files/vm-files.js";
 import { QemuGuestAgent } from "./guest-agent/qemu-guest-agent.js";
@@ -21,7 +25,11 @@ import { SsGuestPorts } from "./guest-ports/ss-guest-ports.js";
 import { Ssh2GuestSsh } from "./guest-ssh/ssh2-guest-ssh.js";
 import { DirectoryImageStore } from "./images/directory-image-store.js";
 import { ImageBuilder } from "./images/image-builder.js";
+import { imageFiles } from "./images/image-manifest.js";
 import { FileGuestKeys } from "./keys/file-guest-keys.js";
+import { BridgeNetwork } from "./network/bridge-network.js";
+import { parseBridgeSettings } from "./network/bridge-settings.js";
+import { InstalledNetworks } from "./network/network-modes.js";
 import { lowestPort } from "./network/unprivileged-ports.js";
 import { UserNetwork } from "./network/user-network.js";
 import type { Paths } from "./paths.js";
@@ -31,16 +39,17 @@ import { HostRequirements } from "./setup/requirements.js";
 import { openDatabase } from "./store/database.js";
 import { JsonHandleStore } from "./store/json-handle-store.js";
 import { SqliteVmStore } from "./store/sqlite-vm-store.js";
-import { KvmProbe } from "./vmm/kvm-probe.js";
-import { QemuDriver } from "./vmm/qemu-driver.js";
+import { installedVmms } from "./vmm/installed-vmms.js";
 import { InstalledVmmDrivers } from "./vmm/vmm-drivers.js";
 
 /** Services of the host that are no contracts of core: the API and the daemon use them. */
 export interface HostInternals {
   readonly paths: Paths;
-  readonly kvmProbe: KvmProbe;
+  readonly network: InstalledNetworks;
+  readonly vmmDrivers: InstalledVmmDrivers;
   readonly requirements: HostRequirements;
   readonly imageBuilder: ImageBuilder;
+  readonly rootDiskProbe: RootDiskProbe;
 }
 
 export type HostRoot = AwilixContainer<RootCradle & HostInternals>;
@@ -48,9 +57,12 @@ export type HostRoot = AwilixContainer<RootCradle & HostInternals>;
 /** Registers every implementation of this package. Paths and logger must be registered too before anything is resolved. */
 export function registerHostServices(
   root: AwilixContainer<RootCradle>,
-  options: { readonly paths: Paths; readonly imageMirror: string | undefined },
+  options: {
+    readonly paths: Paths;
+    readonly config: Pick<ConfigValues, "images" | "network" | "vmm">;
+  },
 ): HostRoot {
-  const { paths, imageMirror } = options;
+  const { paths, config } = options;
   return root.register({
     paths: asValue(paths),
     commands: asClass(ExecaCommandRunner).singleton(),
@@ -74,7 +86,12 @@ export function registerHostServices(
       }: {
         commands: CommandRunner;
         hostFacts: HostFacts;
-      }) => new ImageBuilder({ commands, hostFacts, mirror: imageMirror }),
+      }) =>
+        new ImageBuilder({
+          commands,
+          hostFacts,
+          mirror: config.images.mirror,
+        }),
     ).singleton(),
     imageStore: asFunction(
       (cradle: {
@@ -83,33 +100,67 @@ export function registerHostServices(
         logger: Logger;
       }) => {
         const { imageBuilder, vmStore, logger } = cradle;
-        const directory = paths.imagesDirectory;
         return new DirectoryImageStore({
-          directory,
+          directory: paths.imagesDirectory,
+          kernelsDirectory: paths.kernelsDirectory,
           imageBuilder,
           vmStore,
           logger,
         });
       },
     ).singleton(),
-    kvmProbe: asFunction(
-      ({ commands, logger }: { commands: CommandRunner; logger: Logger }) => {
-        const verdictFile = `${paths.stateDirectory}/kvm-verdict.json`;
-        return new KvmProbe({ commands, logger, verdictFile });
-      },
-    ).singleton(),
     network: asFunction(
-      ({ hostFacts }: { hostFacts: HostFacts }) =>
-        new UserNetwork({
-          lowestPort: lowestPort(hostFacts.isRoot),
+      ({
+        commands,
+        hostFacts: { isRoot },
+      }: {
+        commands: CommandRunner;
+        hostFacts: HostFacts;
+      }) => {
+        const { mode, bridge, address } = config.network;
+        const user = new UserNetwork({
+          lowestPort: lowestPort(isRoot),
           offset: installOffset(paths.stateDirectory),
-        }),
+        });
+        const bridged = new BridgeNetwork({
+          commands,
+          isRoot,
+          settings: parseBridgeSettings(bridge, address),
+          tapOwner: userInfo().uid,
+        });
+        return new InstalledNetworks(mode, [user, bridged]);
+      },
     ).singleton(),
     portForwards: asClass(TcpPortForwards)
       .singleton()
       .disposer((forwards) => forwards.dispose()),
     requirements: asClass(HostRequirements).singleton(),
-    rootDisks: asClass(Qcow2RootDisks).singleton(),
+    rootDiskProbe: asFunction(
+      ({
+        commands,
+        hostFacts,
+      }: {
+        commands: CommandRunner;
+        hostFacts: HostFacts;
+      }) => new RootDiskProbe({ commands, hostFacts }),
+    ).singleton(),
+    rootDisks: asFunction(
+      (cradle: {
+        commands: CommandRunner;
+        logger: Logger;
+        rootDiskProbe: RootDiskProbe;
+      }) => {
+        const { commands, logger, rootDiskProbe } = cradle;
+        const imageFile = (id: string): string =>
+          join(paths.imagesDirectory, id, imageFiles.rootfs);
+        return new InstalledRootDisks({
+          commands,
+          logger,
+          rootDiskProbe,
+          imageFile,
+        });
+      },
+    ).singleton(),
     vmFiles: asClass(LocalVmFiles).singleton(),
     vmStore: asFunction(
       ({ vmFiles, logger }: { vmFiles: VmFiles; logger: Logger }) => {
@@ -128,15 +179,24 @@ export function registerHostServices(
     vmmDrivers: asFunction(
       ({
         commands,
-        kvmProbe,
+        logger,
+        hostFacts,
       }: {
         commands: CommandRunner;
-        kvmProbe: KvmProbe;
-      }) =>
-        new InstalledVmmDrivers({
-          drivers: [new QemuDriver({ commands })],
-          kvmProbe,
-        }),
+        logger: Logger;
+        hostFacts: HostFacts;
+      }) => {
+        const { firecracker } = config.vmm;
+        return new InstalledVmmDrivers({
+          installed: installedVmms({
+            commands,
+            logger,
+            hostFacts,
+            paths,
+            firecracker,
+          }),
+        });
+      },
     ).singleton(),
   });
 }

@@ -1,14 +1,12 @@
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startOutside, type Outside } from "../outside.js";
 import { Home } from "./harness.js";
 
 describe("the capabilities in real guests", () => {
   let home: Home;
-  let server: Server;
-  let url: string;
+  let outside: Outside;
   beforeAll(async () => {
     home = new Home();
     const files = join(home.path, "files");
@@ -20,9 +18,7 @@ describe("the capabilities in real guests", () => {
     chmodSync(join(files, "tree/tool"), 0o755);
     writeFileSync(join(files, "tree/inner/data"), "data\n", { mode: 0o640 });
     symlinkSync("/etc/shadow", join(files, "tree/outside"));
-    writeFileSync(
-      join(home.path, "config.toml"),
-      `${Home.dnsConfig(15372)}
+    home.configure(`${Home.dnsConfig(15372)}
 [[plugins.file-sync.entries]]
 host = "${files}/secret"
 guest = "~/.secret"
@@ -34,17 +30,11 @@ guest = "/root/tree"
 [[plugins.file-sync.entries]]
 host = "${files}/missing"
 guest = "~/missing"
-`,
-    );
-    server = createServer((_request, response) =>
-      response.end("hello from the host\n"),
-    );
-    await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-    // QEMU's user networking reaches the host's loopback under this address.
-    url = `http://10.0.2.2:${String((server.address() as AddressInfo).port)}/`;
+`);
+    outside = await startOutside("hello from outside\n");
   });
   afterAll(async () => {
-    server.close();
+    await outside.stop();
     await home.remove();
   });
 
@@ -91,7 +81,7 @@ guest = "~/missing"
       "-sS",
       "-m",
       "5",
-      url,
+      outside.url,
     ]);
     expect(fetched.status).not.toBe(0);
     expect(fetched.stdout).toBe("");
@@ -99,14 +89,14 @@ guest = "~/missing"
   });
 
   it("opens the way out with --nat, also when it is set while stopped", async () => {
-    const fetch = ["curl", "-sS", "-m", "20", url];
+    const fetch = ["curl", "-sS", "-m", "20", outside.url];
     const run = await home.run(["vm", "run", "--rm", "--nat", "--", ...fetch]);
-    expect(run.stdout).toBe("hello from the host\n");
+    expect(run.stdout).toBe("hello from outside\n");
     await home.ok(["vm", "create", "--no-start", "--name", "later"]);
     await home.ok(["vm", "set", "later", "--nat"]);
     await home.ok(["vm", "start", "later"]);
     expect(await home.ok(["vm", "exec", "later", "--", ...fetch])).toBe(
-      "hello from the host\n",
+      "hello from outside\n",
     );
     await home.ok(["vm", "delete", "later"]);
   });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ReconcileReport, VmRecord } from "@banger/core";
 import { leaks, takeInventory, type HostInventory } from "../host-inventory.js";
+import { vmmPids } from "../own-processes.js";
 import { eventually, Home } from "./harness.js";
 
 /** Small guests, for several at once. */
@@ -25,10 +26,7 @@ describe("a daemon that is killed, or works for long", () => {
     (await home.json(["vm", "list", "-a", "--json"])) as readonly VmRecord[];
   const show = async (name: string): Promise<VmRecord> =>
     (await home.json(["vm", "show", name, "--json"])) as VmRecord;
-  const vmms = (): number =>
-    takeInventory(home.path).filter((entry) =>
-      /^process .*qemu-system/.test(entry),
-    ).length;
+  const vmms = (): number => vmmPids(home.path).length;
 
   it("leaves nothing and loses nothing when it dies while ten operations run", async () => {
     const create = (name: string): Promise<string> =>

@@ -1,7 +1,5 @@
 import type { ChildProcessWithoutNullStreams } from "node:child_process";
 import { Resolver } from "node:dns/promises";
-import { appendFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { leaks, takeInventory, type HostInventory } from "../host-inventory.js";
 import { Home, type Outcome } from "./harness.js";
@@ -199,10 +197,7 @@ describe("the VM service", () => {
 
   it("marks in the timeline what failed", async () => {
     // No guest is that fast.
-    appendFileSync(
-      join(home.path, "config.toml"),
-      "\n[vmm]\nready_timeout = 1\n",
-    );
+    home.configure("\n[vmm]\nready_timeout = 1\n");
     const { stderr } = await home.run(["vm", "start", "spare"]);
     expect(stderr).toContain("ERR_GUEST_NOT_READY");
     const { state, runtime } = await show("spare");

@@ -1,3 +1,4 @@
+import { agentOption, execByAgent } from "./exec-by-agent.js";
 import { execInSession } from "./session-outcome.js";
 import { ownFailureStatus, type CommandDefinition } from "./command.js";
 import { ttyOption, wantsTty } from "./tty-option.js";
@@ -15,13 +16,18 @@ export const vmExec: CommandDefinition = {
         "directory in the guest, from /root on when relative; /root otherwise",
     },
     ...ttyOption,
+    ...agentOption,
   },
   examples: [
     ["vm exec web -- systemctl status", "run a command"],
     ["vm exec web -t -- top", "one that needs a terminal"],
+    ["vm exec web --agent -- journalctl -u ssh", "when SSH is broken"],
     ["vm exec web --cwd /srv -- tar -x < site.tar", "feed its input"],
   ],
   endsSilently: true,
   failureStatus: () => ownFailureStatus,
-  run: (args, cli) => execInSession(args, cli, wantsTty(args, cli.io)),
+  run: (args, cli) =>
+    args.flag("agent")
+      ? execByAgent(args, cli)
+      : execInSession(args, cli, wantsTty(args, cli.io)),
 };

@@ -4,6 +4,7 @@ import type { Arguments } from "./arguments.js";
 import { jsonOption, type OptionDefinition } from "./command.js";
 
 const accelerators = ["auto", "kvm", "emulate"] as const;
+const drivers = ["auto", "firecracker", "qemu"] as const;
 
 export const sizeOptions = {
   vcpu: { type: "string", describe: "number of vCPUs" },
@@ -49,6 +50,11 @@ export const createOptions = {
     describe: "how the guest's CPU runs",
     choices: accelerators,
   },
+  driver: {
+    type: "string",
+    describe: "what runs the guest",
+    choices: drivers,
+  },
   ...jsonOption,
   ...yesOption,
 } satisfies Record<string, OptionDefinition>;
@@ -59,6 +65,7 @@ export function createBody(args: Arguments): CreateVmBody {
   const image = args.string("image");
   const vcpus = args.number("vcpu");
   const accel = accelerators.find((known) => known === args.string("accel"));
+  const driver = args.string("driver");
   const plugins = args.strings("plugin");
   const withoutPlugins = args.strings("no-plugin");
   return {
@@ -72,6 +79,7 @@ export function createBody(args: Arguments): CreateVmBody {
       ? {}
       : { withoutPlugins: [...withoutPlugins] }),
     ...(accel === undefined ? {} : { accel }),
+    ...(driver === undefined ? {} : { driver }),
   };
 }
 

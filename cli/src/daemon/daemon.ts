@@ -21,6 +21,7 @@ import {
   LogLimiter,
   operationRoutes,
   pluginRoutes,
+  usualRequest,
   vmRoutes,
   type DaemonFacts,
   type HostRoot,
@@ -217,15 +218,26 @@ export class Daemon {
 
   async #diagnose(): Promise<readonly CheckSection[]> {
     const { root, config, logger, enabledPlugins } = this.#options;
-    const { requirements, kvmProbe, imageStore, vmStore, vmFiles, hostFacts } =
-      root.cradle;
+    const {
+      requirements,
+      vmmDrivers,
+      imageStore,
+      vmStore,
+      vmFiles,
+      hostFacts,
+      rootDiskProbe,
+      network,
+      paths,
+    } = root.cradle;
     const { pluginRegistry } = root.cradle;
     const operation: OperationContext = beginOperation({
       logger,
       signal: new AbortController().signal,
     });
     const host = await hostChecks({
-      ...{ requirements, kvmProbe, imageStore, vmStore, vmFiles, hostFacts },
+      ...{ requirements, network, imageStore, vmStore, vmFiles, hostFacts },
+      vmm: { vmmDrivers, request: usualRequest(config.values) },
+      rootDisk: { rootDiskProbe, directory: paths.stateDirectory },
       defaultImage: config.values.vmDefaults.image,
       reconcileReport: () => this.#reconcileReport,
     });

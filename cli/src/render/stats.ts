@@ -1,4 +1,9 @@
-import { formatSize, type VmId, type VmStats } from "@banger/core/client";
+import {
+  formatSize,
+  type VmId,
+  type VmIo,
+  type VmStats,
+} from "@banger/core/client";
 import type { Style } from "./style.js";
 import { renderTable } from "./table.js";
 
@@ -8,10 +13,16 @@ export interface NamedStats {
   readonly stats: VmStats;
 }
 
-/** A line for each VM. A dash is what is not known: a CPU share at the first look, the inside of a guest that does not answer. */
+/**
+ * A line for each VM. A dash is what is not known: a CPU share at the first look, what its VMM does not count, the inside of a guest
+ * that does not answer.
+ */
 export function renderStats(all: readonly NamedStats[], style: Style): string {
   if (all.length === 0) return "";
-  const header = ["NAME", "CPU", "RSS", "DISK", "GUEST MEMORY", "LOAD"];
+  const header = [
+    ...["NAME", "CPU", "RSS", "DISK", "READ/WRITTEN", "NET IN/OUT"],
+    ...["GUEST MEMORY", "LOAD"],
+  ];
   return renderTable([
     header.map((title) => style.bold(title)),
     ...all.map(({ name, stats }) => [
@@ -19,9 +30,21 @@ export function renderStats(all: readonly NamedStats[], style: Style): string {
       stats.cpuPercent === undefined ? "-" : `${stats.cpuPercent.toFixed(0)} %`,
       formatSize(stats.residentBytes),
       formatSize(stats.diskBytes),
+      ...renderIo(stats.io),
       ...renderGuest(stats),
     ]),
   ]);
+}
+
+function renderIo(io: VmIo | undefined): readonly [string, string] {
+  if (!io) return ["-", "-"];
+  const { networkReceivedBytes: received, networkSentBytes: sent } = io;
+  return [
+    `${formatSize(io.diskReadBytes)}/${formatSize(io.diskWrittenBytes)}`,
+    received === undefined || sent === undefined
+      ? "-"
+      : `${formatSize(received)}/${formatSize(sent)}`,
+  ];
 }
 
 function renderGuest({ guest }: VmStats): readonly [string, string] {

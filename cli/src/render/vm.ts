@@ -2,6 +2,7 @@ import {
   formatSize,
   type GuestFacts,
   type PortForward,
+  type VmIo,
   type VmRecord,
   type VmSpec,
   type VmStats,
@@ -111,9 +112,10 @@ function renderForward({ address, port, guestPort }: PortForward): string {
   return `${address}:${port} to port ${guestPort}`;
 }
 
-/** `CPU 12 %, memory 310 MiB, disk 1.2 GiB; guest 210 MiB of 1 GiB, load 0.10; 5 s ago` */
+/** `CPU 12 %, memory 310 MiB, disk 1.2 GiB; read 12 MiB, written 1 MiB; guest 210 MiB of 1 GiB, load 0.10; 5 s ago` */
 function renderStatsLine(stats: VmStats): string {
-  const { cpuPercent, residentBytes, diskBytes, guest, collectedAt } = stats;
+  const { cpuPercent, residentBytes, diskBytes, io, guest, collectedAt } =
+    stats;
   const host = [
     ...(cpuPercent === undefined ? [] : [`CPU ${Math.round(cpuPercent)} %`]),
     `memory ${formatSize(residentBytes)}`,
@@ -121,9 +123,20 @@ function renderStatsLine(stats: VmStats): string {
   ].join(", ");
   return [
     host,
+    ...(io === undefined ? [] : [renderIoFacts(io)]),
     ...(guest === undefined ? [] : [renderGuestFacts(guest)]),
     `${renderAge(collectedAt)} ago`,
   ].join("; ");
+}
+
+function renderIoFacts(io: VmIo): string {
+  const { networkReceivedBytes: received, networkSentBytes: sent } = io;
+  return [
+    `read ${formatSize(io.diskReadBytes)}`,
+    `written ${formatSize(io.diskWrittenBytes)}`,
+    ...(received === undefined ? [] : [`received ${formatSize(received)}`]),
+    ...(sent === undefined ? [] : [`sent ${formatSize(sent)}`]),
+  ].join(", ");
 }
 
 function renderGuestFacts(guest: GuestFacts): string {

@@ -37,6 +37,46 @@ async function bench(answers: Answers) {
 const of = (vm: typeof web, what: string): string =>
   `GET /v1/vms/${vm.id}/${what}`;
 
+describe("vm exec --agent", () => {
+  const path = "POST /v1/vms/web/agent/exec";
+  const base64 = (text: string): string => Buffer.from(text).toString("base64");
+  const ended = (value: unknown) =>
+    operation({ type: "result", value, elapsedMs: 1 });
+
+  it("passes on what the command wrote, and its status", async () => {
+    const { run, requests } = await bench({
+      [path]: ended({
+        exitCode: 3,
+        stdout: base64("out\n"),
+        stderr: base64("err\n"),
+      }),
+    });
+    const outcome = await run("vm exec web --agent -- sh -c echo");
+    expect(outcome).toMatchObject({
+      status: 3,
+      stdout: "out\n",
+      stderr: "err\n",
+    });
+    expect(requests.at(-1)?.body).toEqual({ argv: ["sh", "-c", "echo"] });
+  });
+
+  it("tells a signal and banger's own failures apart as without it", async () => {
+    const killed = await bench({
+      [path]: ended({ signal: "SIGKILL", stdout: "", stderr: "" }),
+    });
+    expect((await killed.run("vm exec web --agent -- id")).status).toBe(137);
+    const refused = await bench({ [path]: gone });
+    expect((await refused.run("vm exec web --agent -- id")).status).toBe(125);
+  });
+
+  it.each(["-t", "--cwd /srv"])("does not go with %s", async (option) => {
+    const { run, requests } = await bench({});
+    const outcome = await run(`vm exec web --agent ${option} -- id`);
+    expect(outcome.stderr).toContain("--agent");
+    expect(requests).toEqual([]);
+  });
+});
+
 describe("vm ping", () => {
   it("prints each answer, or all as JSON", async () => {
     const { run, requests } = await bench({
@@ -168,13 +208,25 @@ describe("vm stats", () => {
     cpuPercent: 12.4,
     residentBytes: 300 * 2 ** 20,
     diskBytes: 2 ** 30,
+    io: {
+      diskReadBytes: 12 * 2 ** 20,
+      diskWrittenBytes: 2048,
+      networkReceivedBytes: 5 * 2 ** 20,
+      networkSentBytes: 512,
+    },
     guest: {
       memoryTotalBytes: 2 ** 31,
       memoryAvailableBytes: 2 ** 30,
       loadAverage: [0.5, 1, 12],
     },
   };
-  const { cpuPercent: _share, guest: _inside, ...outside } = stats;
+  const {
+    cpuPercent: _share,
+    guest: _inside,
+    io: _through,
+    ...outside
+  } = stats;
+  const diskOnly = { diskReadBytes: 0, diskWrittenBytes: 4096 };
 
   it("are of every VM that runs when none is named", async () => {
     const { run } = await bench({
@@ -183,9 +235,9 @@ describe("vm stats", () => {
     });
     expect((await run("vm stats")).stdout).toBe(
       [
-        "NAME  CPU   RSS      DISK   GUEST MEMORY    LOAD",
-        "web   12 %  300 MiB  1 GiB  1 GiB of 2 GiB  0.50 1.00 12.00",
-        "db    -     300 MiB  1 GiB  -               -",
+        "NAME  CPU   RSS      DISK   READ/WRITTEN  NET IN/OUT   GUEST MEMORY    LOAD",
+        "web   12 %  300 MiB  1 GiB  12 MiB/2 KiB  5 MiB/512 B  1 GiB of 2 GiB  0.50 1.00 12.00",
+        "db    -     300 MiB  1 GiB  -             -            -               -",
         "",
       ].join("\n"),
     );
@@ -193,6 +245,13 @@ describe("vm stats", () => {
     expect(JSON.parse(json.stdout)).toEqual([
       { id: web.id, name: "web", stats },
     ]);
+  });
+
+  it("have a dash for what a VMM does not count", async () => {
+    const { run } = await bench({
+      [of(db, "stats")]: { ...outside, io: diskOnly },
+    });
+    expect((await run("vm stats db")).stdout).toContain("  0 B/4 KiB     -  ");
   });
 
   it("leave out one that has just ended, unless it was named", async () => {

@@ -110,6 +110,12 @@ describe("renderVm", () => {
         cpuPercent: 12.4,
         residentBytes: 310 * 2 ** 20,
         diskBytes: 1.5 * 2 ** 30,
+        io: {
+          diskReadBytes: 12 * 2 ** 20,
+          diskWrittenBytes: 2 ** 20,
+          networkReceivedBytes: 2048,
+          networkSentBytes: 100,
+        },
         guest: {
           memoryTotalBytes: 2 ** 30,
           memoryAvailableBytes: 2 ** 29,
@@ -130,7 +136,7 @@ describe("renderVm", () => {
     );
     expect(lines[at("last used")]).toContain("2026-01-02");
     expect(lines[at("stats")]).toBe(
-      "stats      CPU 12 %, memory 310 MiB, disk 1.5 GiB; guest 512 MiB of 1 GiB, load 0.13; 3 d ago",
+      "stats      CPU 12 %, memory 310 MiB, disk 1.5 GiB; read 12 MiB, written 1 MiB, received 2 KiB, sent 100 B; guest 512 MiB of 1 GiB, load 0.13; 3 d ago",
     );
     const [, row] = renderVmTable([vm], plain).split("\n");
     expect(row).toContain("  running !  ");

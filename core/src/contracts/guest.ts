@@ -10,12 +10,40 @@ export interface GuestAgent {
    * @throws GuestNotReadyError after `limitMs`, CancelledError after `signal`
    */
   waitReady(vm: VmRecord, limitMs: number, signal: AbortSignal): Promise<void>;
-  /** Asks the guest to write everything to disk and power off. Resolves when the request was handed over. */
+  /** Asks the guest to write everything to disk and do what ends its VMM. Resolves when the request was handed over. */
   powerOff(vm: VmRecord, signal: AbortSignal): Promise<void>;
   /** Round trip to the agent, ms. */
   ping(vm: VmRecord, signal: AbortSignal): Promise<number>;
   /** Memory and load, read in the guest. */
   facts(vm: VmRecord, signal: AbortSignal): Promise<GuestFacts>;
+  /** How far the guest's clock is ahead of the host's, ms; negative when it is behind. Precise to half a round trip. */
+  clockOffset(vm: VmRecord, signal: AbortSignal): Promise<number>;
+  /**
+   * Runs a process to its end without network and SSH. When `signal` ends the wait, the process is killed with its group, if the guest
+   * can still be asked to.
+   * @throws BangerError when the agent does not answer, cannot start it, or it writes more than {@link AgentOutput} holds
+   */
+  exec(
+    vm: VmRecord,
+    command: AgentCommand,
+    signal: AbortSignal,
+  ): Promise<AgentOutput>;
+}
+
+export interface AgentCommand {
+  /** program, looked up in the agent's PATH, and arguments, handed on unchanged */
+  readonly argv: readonly [string, ...string[]];
+  /** what it reads; nothing when absent */
+  readonly input?: Uint8Array;
+}
+
+/** What a process did, known only after it has ended. */
+export interface AgentOutput {
+  readonly exit: GuestExit;
+  /** at most 1 MiB */
+  readonly stdout: Uint8Array;
+  /** at most 1 MiB */
+  readonly stderr: Uint8Array;
 }
 
 export interface TerminalSize {

@@ -7,20 +7,26 @@ export interface NetworkAddresses {
   /** address that reaches the guest from the host */
   readonly guestIp: string;
   readonly ssh: Endpoint;
+  /** in modes that have one */
+  readonly tapDevice?: string;
 }
 
-/** One network mode. */
+/** The network of each VM, in the mode that its record names. */
 export interface Network {
-  /** `user` or `bridge` */
+  /** of the VMs that are made from now on: `user` or `bridge` */
   readonly mode: string;
-  /** May egress be switched while the guest runs? */
-  readonly liveEgress: boolean;
-  /** Does the guest's address reach every port of the guest from the host? */
-  readonly direct: boolean;
+  /** Pure: may egress be switched while the guest runs? */
+  liveEgress(vm: VmRecord): boolean;
+  /** Pure: does the guest's address reach every port of the guest from the host? */
+  direct(vm: VmRecord): boolean;
   /** Pure: the host's address on which ports of this VM are published. */
   publishAddress(vm: VmRecord): string;
-  /** Pure: the addresses that belong to a lease number. */
-  addresses(lease: number): NetworkAddresses;
+  /**
+   * Pure: addresses and names of a new VM.
+   * @param lease counts from 1
+   * @throws BangerError when there is no address for so many
+   */
+  addresses(lease: number, id: VmId): NetworkAddresses;
   /** Pure: what the guest configures on its first interface. */
   guestNetwork(vm: VmRecord): GuestNetwork;
   /** Pure: the guest's first interface. */

@@ -1,7 +1,10 @@
+/** How the bytes of a disk image are laid out. */
+export type DiskFormat = "raw" | "qcow2";
+
 export interface Drive {
-  /** image file on the host, absolute */
+  /** image file or block device on the host, absolute */
   readonly path: string;
-  readonly format: "raw" | "qcow2";
+  readonly format: DiskFormat;
   readonly readOnly: boolean;
 }
 

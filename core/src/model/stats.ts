@@ -7,6 +7,15 @@ export interface GuestFacts {
   readonly loadAverage: readonly [number, number, number];
 }
 
+/** What went through a VM's disks and network interfaces since its VMM began, bytes; directions are the guest's. */
+export interface VmIo {
+  readonly diskReadBytes: number;
+  readonly diskWrittenBytes: number;
+  /** absent where the VMM counts disks only */
+  readonly networkReceivedBytes?: number;
+  readonly networkSentBytes?: number;
+}
+
 /** What a VM uses, as last looked at. */
 export interface VmStats {
   /** ISO 8601, UTC */
@@ -17,6 +26,8 @@ export interface VmStats {
   readonly residentBytes: number;
   /** space that the VM's directory really takes on the host's disk */
   readonly diskBytes: number;
+  /** absent where the VMM counts nothing, or did not answer in time */
+  readonly io?: VmIo;
   /** absent while the guest's agent does not answer */
   readonly guest?: GuestFacts;
 }

@@ -8,6 +8,9 @@ export type VmId = string & { readonly brand: "VmId" };
 
 export type VmState = "created" | "running" | "stopped" | "error";
 
+/** How a root disk comes from its image: an overlay, a shared copy, a device-mapper snapshot or a plain copy. */
+export type RootDiskStrategy = "qcow2" | "reflink" | "snapshot" | "copy";
+
 /** A start in progress is an operation, not a state; `delete` is legal from every state. */
 const legalMoves: Readonly<Record<VmState, readonly VmState[]>> = {
   created: ["running", "error"],
@@ -43,6 +46,8 @@ export interface VmSpec {
   readonly plugins: readonly string[];
   /** how its CPU runs: `auto` takes KVM where it works */
   readonly accel: "auto" | "kvm" | "emulate";
+  /** id of the VMM driver that runs it, or `auto` */
+  readonly driver: string;
   /** deleted when the last session that uses it ends */
   readonly ephemeral: boolean;
 }
@@ -74,7 +79,12 @@ export interface VmRuntime {
   readonly accel?: string;
   /** TAP device, in network modes that have one */
   readonly tapDevice?: string;
+  /** the guest's address on vsock, with drivers whose agent answers there */
   readonly vsockCid?: number;
+  /** the VMM's jail, with drivers that have one; goes with the run */
+  readonly jailDirectory?: string;
+  /** how the root disk was made: fixed by its first start */
+  readonly rootDisk?: RootDiskStrategy;
   readonly baseLoop?: string;
   readonly cowLoop?: string;
   readonly dmName?: string;

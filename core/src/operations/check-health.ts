@@ -11,6 +11,8 @@ import type { FindVmm } from "./find-vmm.js";
 const agentLimitMs = 5_000;
 /** How long a command in the guest may take, ms; a lost connection is opened anew within it. */
 const sshLimitMs = 20_000;
+/** How far a guest's clock may be off before certificates and builds begin to mind, ms. */
+const clockLimitMs = 2_000;
 /** How long a call may take to end after its limit, ms. */
 const graceMs = 500;
 
@@ -21,7 +23,7 @@ export type CheckHealth = (
 ) => Promise<readonly Check[]>;
 
 /** What a look found out. */
-type Seen = Pick<Check, "status" | "detail">;
+type Seen = Pick<Check, "status" | "detail" | "fix">;
 
 export function createCheckHealth(deps: {
   findVmm: FindVmm;
@@ -41,6 +43,17 @@ export function createCheckHealth(deps: {
   const askAgent = async (vm: VmRecord, signal: AbortSignal): Promise<Seen> => {
     const ms = await guestAgent.ping(vm, signal);
     return { status: "pass", detail: `answers in ${ms.toFixed(0)} ms` };
+  };
+
+  const askClock = async (vm: VmRecord, signal: AbortSignal): Promise<Seen> => {
+    const offsetMs = await guestAgent.clockOffset(vm, signal);
+    const seconds = (Math.abs(offsetMs) / 1000).toFixed(1);
+    return Math.abs(offsetMs) <= clockLimitMs
+      ? { status: "pass", detail: `within ${seconds} s of the host's` }
+      : {
+          status: "warn",
+          detail: `${seconds} s ${offsetMs > 0 ? "ahead of" : "behind"} the host's`,
+        };
   };
 
   const runCommand = async (
@@ -82,6 +95,21 @@ export function createCheckHealth(deps: {
           (limit) => askAgent(vm, limit),
         ),
       ),
+      check(
+        "vm.clock",
+        "clock",
+        `banger vm exec ${name} -- date -s @$(date +%s)`,
+        () =>
+          withinLimit(
+            { what: "the time", limitMs: agentLimitMs, ...guestLimits },
+            (limit) => askClock(vm, limit),
+            // Nothing is known of the clock, and the check of the agent says why.
+          ).catch((): Seen => ({
+            status: "warn",
+            detail: "the guest does not say",
+            fix: `banger vm logs ${name}`,
+          })),
+      ),
       check("vm.ssh", "SSH", `banger vm logs ${name}`, () =>
         withinLimit(
           { what: "a command", limitMs: sshLimitMs, ...guestLimits },
@@ -120,5 +148,5 @@ async function check(
     status: "fail",
     detail: describeError(error),
   }));
-  return { id, title, ...seen, ...(seen.status === "pass" ? {} : { fix }) };
+  return { id, title, ...(seen.status === "pass" ? {} : { fix }), ...seen };
 }

@@ -59,7 +59,7 @@ export function createCollectStats(deps: {
     const { driver } = vm.runtime;
     const usage =
       handles && driver !== undefined
-        ? await vmmDrivers.get(driver).usage(handles)
+        ? await vmmDrivers.get(driver).usage(vm, handles, signal)
         : undefined;
     if (!handles || !usage) {
       shares.forget(vm.id);
@@ -75,6 +75,7 @@ export function createCollectStats(deps: {
       ...(cpuPercent === undefined ? {} : { cpuPercent }),
       residentBytes: usage.residentBytes,
       diskBytes,
+      ...(usage.io ? { io: usage.io } : {}),
       ...(guest ? { guest } : {}),
     };
     await vmStore.saveStats(vm.id, stats);

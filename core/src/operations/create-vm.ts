@@ -8,6 +8,7 @@ import type { Network } from "../contracts/network.js";
 import type { RootDisks } from "../contracts/root-disks.js";
 import type { VmFiles } from "../contracts/vm-files.js";
 import { VmNameTakenError, type VmStore } from "../contracts/vm-store.js";
+import type { VmmDrivers } from "../contracts/vmm.js";
 import { isBangerError } from "../errors.js";
 import { runStage, type OperationContext } from "../lifecycle/operation.js";
 import { generateVmName, parseVmName } from "../model/vm-name.js";
@@ -20,7 +21,7 @@ import type { OperationSettings } from "./settings.js";
 /**
  * Makes the record of a new VM: resolves the request and its image without a lock, then reserves name, address and row in one short
  * transaction. On a throw there is no row.
- * @throws ImageNotFoundError, also when the image is removed meanwhile
+ * @throws ImageNotFoundError, also when the image is removed meanwhile; VmmDriverNotFoundError
  */
 export type CreateVm = (
   request: VmRequest,
@@ -40,6 +41,7 @@ export function createCreateVm(deps: {
   imageStore: ImageStore;
   network: Network;
   rootDisks: RootDisks;
+  vmmDrivers: VmmDrivers;
   hostFacts: HostFacts;
   pluginRegistry: PluginRegistry;
   settings: OperationSettings;
@@ -50,6 +52,7 @@ export function createCreateVm(deps: {
     imageStore,
     network,
     rootDisks,
+    vmmDrivers,
     hostFacts,
     pluginRegistry,
     settings,
@@ -72,7 +75,7 @@ export function createCreateVm(deps: {
       spec,
       runtime: {
         ...vmFiles.directories(id),
-        ...network.addresses(lease),
+        ...network.addresses(lease, id),
         dnsName: `${name}.vm`,
         networkMode: network.mode,
         startedPlugins: [],
@@ -91,6 +94,7 @@ export function createCreateVm(deps: {
       request.withoutPlugins ?? [],
     );
     const spec = resolveSpec(request, plugins, settings, hostFacts);
+    if (spec.driver !== "auto") vmmDrivers.get(spec.driver);
     if (
       given !== undefined &&
       (await vmStore.list()).some((vm) => vm.name === given)

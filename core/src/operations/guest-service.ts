@@ -1,4 +1,8 @@
-import type { GuestAgent } from "../contracts/guest.js";
+import type {
+  AgentCommand,
+  AgentOutput,
+  GuestAgent,
+} from "../contracts/guest.js";
 import type { GuestPorts } from "../contracts/guest-ports.js";
 import type { HostResolver } from "../contracts/host-resolver.js";
 import type { Network } from "../contracts/network.js";
@@ -66,6 +70,19 @@ export class GuestService {
     return this.#guestAgent.ping(vm, signal);
   }
 
+  /**
+   * Runs a process through the guest's agent, which needs neither network nor SSH.
+   * @throws VmStateError, or the agent's failure
+   */
+  async execByAgent(
+    reference: string,
+    command: AgentCommand,
+    signal: AbortSignal,
+  ): Promise<AgentOutput> {
+    const vm = await this.#vmService.getRunning(reference);
+    return this.#guestAgent.exec(vm, command, signal);
+  }
+
   /** One that does not run is not healthy, and is not looked at further. */
   async health(reference: string, signal: AbortSignal): Promise<VmHealth> {
     const vm = await this.#vmService.get(reference);
@@ -91,7 +108,7 @@ export class GuestService {
       this.#isNamed(vm, signal),
     ]);
     const ways: WaysIn = {
-      direct: this.#network.direct,
+      direct: this.#network.direct(vm),
       named,
       forwards: [...this.#portForwards.listening(vm), ...this.#launched(vm)],
     };

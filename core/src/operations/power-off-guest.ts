@@ -1,5 +1,5 @@
 import type { GuestAgent, GuestSsh } from "../contracts/guest.js";
-import type { VmmDrivers } from "../contracts/vmm.js";
+import type { VmmDrivers, VmmFeatures } from "../contracts/vmm.js";
 import type { OperationContext } from "../lifecycle/operation.js";
 import { withinLimit } from "../lifecycle/waiting.js";
 import type { VmHandles, VmRecord } from "../model/vm.js";
@@ -11,13 +11,17 @@ const agentLimitMs = 3_000;
 const agentGraceMs = 500;
 
 /**
- * `--force` leaves out stopping services in order, which takes seconds; processes are ended and disks unmounted all the same.
+ * What ends the VMM of a guest. `--force` leaves out stopping services in order, which takes seconds; processes are ended and disks
+ * unmounted all the same.
  * @see systemctl(1)
  */
-const powerOffScript = "sync; exec systemctl poweroff --force";
+const endScripts: Readonly<Record<VmmFeatures["endsOn"], string>> = {
+  "power-off": "sync; exec systemctl poweroff --force",
+  reboot: "sync; exec systemctl reboot --force",
+};
 
 /**
- * Asks a guest to write everything to disk and power off, through its agent or else over SSH, and waits for the end of its VMM; all
+ * Asks a guest to write everything to disk and do what ends its VMM, through its agent or else over SSH, and waits for that end; all
  * of it within the configured limit. Never rejects for what the guest does: its VMM is ended after it anyway.
  */
 export type PowerOffGuest = (
@@ -45,8 +49,12 @@ export function createPowerOffGuest(deps: {
     );
   };
 
-  const overSsh = async (vm: VmRecord, signal: AbortSignal): Promise<void> => {
-    const argv = ["sh", "-c", powerOffScript];
+  const overSsh = async (
+    vm: VmRecord,
+    signal: AbortSignal,
+    { endsOn }: VmmFeatures,
+  ): Promise<void> => {
+    const argv = ["sh", "-c", endScripts[endsOn]];
     const command = await guestSsh.exec(vm, { argv, cwd: "/" }, signal);
     // Output that nobody reads would hold it.
     command.stdout.resume();
@@ -62,11 +70,12 @@ export function createPowerOffGuest(deps: {
     const end = new AbortController();
     const timer = setTimeout(() => end.abort(), stopTimeoutMs);
     const { signal } = end;
-    const exit = vmmDrivers.get(driver).waitForExit(handles, signal);
+    const vmm = vmmDrivers.get(driver);
+    const exit = vmm.waitForExit(handles, signal);
     const ask = async (): Promise<boolean> => {
       for (const means of [overAgent, overSsh]) {
         try {
-          await means(vm, signal);
+          await means(vm, signal, vmm.features);
           return true;
         } catch (error) {
           // Whoever powers off may end the connection before it has answered.

@@ -14,6 +14,7 @@ export interface VmRequest {
   readonly nat?: boolean | undefined;
   readonly ephemeral?: boolean | undefined;
   readonly accel?: VmSpec["accel"] | undefined;
+  readonly driver?: string | undefined;
   /** added to the enabled plugins */
   readonly plugins?: readonly string[] | undefined;
   /** left out of the enabled plugins */
@@ -79,6 +80,7 @@ export function resolveSpec(
     nat: request.nat ?? false,
     plugins,
     accel: request.accel ?? settings.accel,
+    driver: request.driver ?? settings.driver,
     ephemeral: request.ephemeral ?? false,
   };
   checkResources(spec, host);

@@ -25,6 +25,27 @@ export function withoutProvisional({
   return rest;
 }
 
+/** What a VMM made under these names is gone, or another VMM will run it. */
+export function withoutVmmNames({
+  vsockCid: _cid,
+  jailDirectory: _jail,
+  ...rest
+}: VmRuntime): VmRuntime {
+  return rest;
+}
+
+/** Everything that a start made on the host is removed, so what it was called is said of nothing any more. */
+export function withoutPrepared({
+  prepared: _removed,
+  baseLoop: _base,
+  cowLoop: _cow,
+  dmName: _name,
+  dmDevice: _device,
+  ...rest
+}: VmRuntime): VmRuntime {
+  return withoutVmmNames(rest);
+}
+
 /** The change of its spec is over, whichever way. */
 export function withoutChanging({
   changing: _over,

@@ -9,6 +9,8 @@ export interface OperationSettings {
   /** plugins enabled by the configuration */
   readonly enabledPlugins: readonly string[];
   readonly accel: "auto" | "kvm" | "emulate";
+  /** id of the VMM driver of VMs that name none, or `auto` */
+  readonly driver: string;
   /** longest wait for the guest's first answer, ms */
   readonly readyTimeoutMs: number;
   /** longest wait for a guest to power off, ms */

@@ -12,7 +12,7 @@ import type { PortForwards } from "../contracts/port-forwards.js";
 import type { RootDisks } from "../contracts/root-disks.js";
 import type { VmFiles } from "../contracts/vm-files.js";
 import type { VmStore } from "../contracts/vm-store.js";
-import type { VmmChoice, VmmDrivers } from "../contracts/vmm.js";
+import type { VmmChoice, VmmDrivers, VmmRequest } from "../contracts/vmm.js";
 import { describeError } from "../errors.js";
 import {
   runStage,
@@ -21,15 +21,20 @@ import {
 } from "../lifecycle/operation.js";
 import { UndoStack } from "../lifecycle/undo-stack.js";
 import type { Image } from "../model/image.js";
-import type { VmHandles, VmRecord } from "../model/vm.js";
+import type { VmHandles, VmRecord, VmRuntime } from "../model/vm.js";
 import type { PluginRegistry } from "../plugins/plugin-registry.js";
+import type { PluginSet } from "../plugins/plugin-set.js";
 import { awaitGuest } from "./await-guest.js";
 import { endFailedStart } from "./end-failed-start.js";
 import type { GuestWatch } from "./guest-watch.js";
 import { VmStateError } from "./operation-errors.js";
 import { planStart, type StartPlan } from "./plan-start.js";
 import { requireStartable } from "./require-startable.js";
-import { withoutFaults, withoutProvisional } from "./runtime-marks.js";
+import {
+  withoutFaults,
+  withoutProvisional,
+  withoutVmmNames,
+} from "./runtime-marks.js";
 import type { OperationSettings } from "./settings.js";
 import type { TearDownVm } from "./tear-down-vm.js";
 
@@ -101,6 +106,34 @@ export function createStartVm(deps: StartVmDeps): StartVm {
       },
     );
 
+  const wish = (vm: VmRecord): VmmRequest => ({
+    driver: vm.spec.driver,
+    accel: vm.spec.accel,
+    nic: network.nic(vm).backend.kind,
+    ...(vm.runtime.rootDisk === undefined
+      ? {}
+      : { diskFormat: rootDisks.drive(vm).format }),
+  });
+
+  /** What the record must say of this start before it makes anything. */
+  const choose = async (
+    vm: VmRecord,
+    image: Image,
+    choice: VmmChoice,
+    plugins: PluginSet,
+    signal: AbortSignal,
+  ): Promise<Partial<VmRuntime>> => {
+    const driver = vmmDrivers.get(choice.driver);
+    const { diskFormats } = driver.features;
+    return {
+      ...driver.names(vm),
+      driver: choice.driver,
+      accel: choice.accel,
+      rootDisk: await rootDisks.choose(vm, diskFormats, image, signal),
+      startedPlugins: plugins.ids,
+    };
+  };
+
   /** A port that cannot be had is no reason against the VM. */
   const openForwards = async (
     vm: VmRecord,
@@ -126,6 +159,10 @@ export function createStartVm(deps: StartVmDeps): StartVm {
         { hint: `Finish that: banger vm delete ${before.name}` },
       );
     }
+    if (before.runtime.prepared) {
+      // Of a run whose end left something: the names of that may be others now. What still stays is that run's fault and said by then.
+      await tearDownVm(before, "stop", operation);
+    }
     const undo = new UndoStack(operation);
     let vmmRan = false;
     let vm = before;
@@ -142,8 +179,10 @@ export function createStartVm(deps: StartVmDeps): StartVm {
         operation,
         "vmm",
         "choosing how to run the guest",
-        () => vmmDrivers.choose(vm.spec.accel, image, operation),
+        () => vmmDrivers.choose(wish(vm), image, operation),
       );
+      const { signal } = operation;
+      const chosen = await choose(vm, image, choice, plugins, signal);
       const plan = await runStage(
         operation,
         "configure",
@@ -151,7 +190,7 @@ export function createStartVm(deps: StartVmDeps): StartVm {
         () =>
           planStart(
             { guestKeys, network, rootDisks },
-            vm,
+            { ...vm, runtime: { ...withoutVmmNames(vm.runtime), ...chosen } },
             image,
             plugins,
             operation,
@@ -160,10 +199,8 @@ export function createStartVm(deps: StartVmDeps): StartVm {
       // From here on something may exist on the host, and this row says what it is called.
       vm = await vmStore.update(vm.id, ({ runtime }) => ({
         runtime: {
-          ...withoutFaults(runtime),
-          driver: choice.driver,
-          accel: choice.accel,
-          startedPlugins: plugins.ids,
+          ...withoutFaults(withoutVmmNames(runtime)),
+          ...chosen,
           prepared: true,
         },
       }));
@@ -176,7 +213,16 @@ export function createStartVm(deps: StartVmDeps): StartVm {
         "prepare",
         "disks, network, plugins",
         async () => {
-          await rootDisks.ensure(vm, image, operation.signal);
+          await rootDisks.ensure(
+            vm,
+            image,
+            async (names) => {
+              vm = await vmStore.update(vm.id, ({ runtime }) => ({
+                runtime: { ...runtime, ...names },
+              }));
+            },
+            operation.signal,
+          );
           await network.prepare(vm, operation.signal);
           await plugins.prepareHost(vm, image, operation);
         },

@@ -2,6 +2,7 @@ import type { GuestSsh } from "../contracts/guest.js";
 import type { HandleStore } from "../contracts/handle-store.js";
 import type { Network } from "../contracts/network.js";
 import type { PortForwards } from "../contracts/port-forwards.js";
+import type { RootDisks } from "../contracts/root-disks.js";
 import type { VmFiles } from "../contracts/vm-files.js";
 import type { VmStore } from "../contracts/vm-store.js";
 import type { VmmDrivers } from "../contracts/vmm.js";
@@ -10,9 +11,11 @@ import { UndoStack } from "../lifecycle/undo-stack.js";
 import type { VmRecord } from "../model/vm.js";
 import type { PluginRegistry } from "../plugins/plugin-registry.js";
 import type { FindVmm } from "./find-vmm.js";
+import { withoutPrepared } from "./runtime-marks.js";
 
 /**
- * Removes everything that a start made, from names alone: the published ports, the VMM process, what the plugins prepared, the network, sockets, handles.
+ * Removes everything that a start made, from names alone: the published ports, the VMM process, what the plugins prepared, devices
+ * under the root disk, the network, sockets, handles.
  * Idempotent, fine with nothing there, runs to the end. The caller holds the VM's lock and sets the state.
  * @returns what could not be removed, a line each
  */
@@ -27,6 +30,7 @@ export function createTearDownVm(deps: {
   handleStore: HandleStore;
   vmmDrivers: VmmDrivers;
   network: Network;
+  rootDisks: RootDisks;
   portForwards: PortForwards;
   vmFiles: VmFiles;
   guestSsh: GuestSsh;
@@ -34,7 +38,7 @@ export function createTearDownVm(deps: {
   findVmm: FindVmm;
 }): TearDownVm {
   const { vmStore, handleStore, vmmDrivers, network, portForwards } = deps;
-  const { vmFiles, guestSsh, pluginRegistry, findVmm } = deps;
+  const { rootDisks, vmFiles, guestSsh, pluginRegistry, findVmm } = deps;
 
   const cleanPlugins = async (
     vm: VmRecord,
@@ -66,6 +70,7 @@ export function createTearDownVm(deps: {
     steps.push("handles", () => handleStore.clear(vm));
     steps.push("sockets", () => vmFiles.removeRun(vm));
     steps.push("network", () => network.remove(vm));
+    steps.push("root disk", () => rootDisks.release(vm));
     steps.push("plugins", async () => {
       leftovers.push(...(await cleanPlugins(vm, reason, operation)));
     });
@@ -79,10 +84,9 @@ export function createTearDownVm(deps: {
     steps.push("published ports", () => portForwards.closeAll(vm));
     leftovers.push(...(await steps.unwind()));
     if (leftovers.length === 0 && operation.abandoned?.aborted !== true) {
-      await vmStore.update(
-        vm.id,
-        ({ runtime: { prepared: _removed, ...rest } }) => ({ runtime: rest }),
-      );
+      await vmStore.update(vm.id, ({ runtime }) => ({
+        runtime: withoutPrepared(runtime),
+      }));
     }
     return leftovers;
   };

@@ -30,6 +30,7 @@ export function fakeDaemon(
     defaults: { vcpus: 1, memoryMiB: 256, diskSizeBytes: 2 ** 30 },
     enabledPlugins: plugins.map(({ id }) => id),
     accel: "auto",
+    driver: "auto",
     readyTimeoutMs: 1_000,
     stopTimeoutMs: 20,
     reconcileTimeoutMs: 1_000,

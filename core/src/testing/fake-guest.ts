@@ -1,6 +1,7 @@
 import { PassThrough, type Duplex } from "node:stream";
 import {
   GuestNotReadyError,
+  type AgentOutput,
   type GuestAgent,
   type GuestProcess,
   type GuestSsh,
@@ -28,6 +29,8 @@ export class FakeGuestAgent implements GuestAgent {
     memoryAvailableBytes: 128 * 2 ** 20,
     loadAverage: [0.5, 0.25, 0],
   };
+  /** how far every guest's clock is ahead, ms */
+  clockOffsetMs = 0;
   readonly #vmm: FakeVmm;
 
   constructor(vmm: FakeVmm) {
@@ -61,6 +64,16 @@ export class FakeGuestAgent implements GuestAgent {
 
   async facts(): Promise<GuestFacts> {
     return { ...this.guestFacts };
+  }
+
+  async clockOffset(): Promise<number> {
+    return this.clockOffsetMs;
+  }
+
+  /** Every command succeeds and says nothing. */
+  async exec(): Promise<AgentOutput> {
+    const nothing = new Uint8Array();
+    return { exit: { exitCode: 0 }, stdout: nothing, stderr: nothing };
   }
 }
 

@@ -10,8 +10,10 @@ import type { VmId, VmRecord } from "../model/vm.js";
 /** A {@link Network} that notes for which VMs it is prepared. */
 export class FakeNetwork implements Network {
   mode: string;
-  liveEgress: boolean;
-  direct: boolean;
+  /** what {@link FakeNetwork.liveEgress} answers for every VM */
+  switchesLive: boolean;
+  /** what {@link FakeNetwork.direct} answers for every VM */
+  isDirect: boolean;
   readonly prepared = new Set<VmId>();
 
   constructor(
@@ -22,8 +24,16 @@ export class FakeNetwork implements Network {
     } = {},
   ) {
     this.mode = options.mode ?? "user";
-    this.liveEgress = options.liveEgress ?? false;
-    this.direct = options.direct ?? false;
+    this.switchesLive = options.liveEgress ?? false;
+    this.isDirect = options.direct ?? false;
+  }
+
+  liveEgress(): boolean {
+    return this.switchesLive;
+  }
+
+  direct(): boolean {
+    return this.isDirect;
   }
 
   addresses(lease: number): NetworkAddresses {

@@ -104,7 +104,17 @@ export function fakeRootDisks(host: FakeHostState): RootDisks {
       format: "qcow2",
       readOnly: false,
     }),
-    ensure: async (vm) => void host.things.add(fakeThings.rootDisk(vm.id)),
+    choose: async () => "qcow2",
+    ensure: async (vm, _image, record) => {
+      await record({ baseLoop: fakeThings.loop(vm.id) });
+      host.things.add(fakeThings.loop(vm.id));
+      host.things.add(fakeThings.rootDisk(vm.id));
+    },
+    release: async (vm) => {
+      // By the record alone, as a host must that gave the number.
+      const { baseLoop } = vm.runtime;
+      if (baseLoop !== undefined) host.things.delete(baseLoop);
+    },
   };
 }
 

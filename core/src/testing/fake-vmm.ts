@@ -4,6 +4,7 @@ import type {
   VmmDrivers,
   VmmFeatures,
   VmmLaunch,
+  VmmNames,
   VmmSignal,
   VmmUsage,
 } from "../contracts/vmm.js";
@@ -21,11 +22,13 @@ export class FakeVmm implements VmmDriver {
   readonly id = "fake";
   readonly features: VmmFeatures = {
     agentTransport: "virtio-serial",
+    endsOn: "power-off",
+    nics: ["user", "tap"],
+    diskFormats: ["qcow2", "raw"],
     snapshot: false,
     hotplug: false,
     balloon: false,
-    jail: false,
-    rootDisk: "qcow2",
+    jail: true,
   };
   /** every launch there was */
   readonly launches: VmmLaunch[] = [];
@@ -40,6 +43,10 @@ export class FakeVmm implements VmmDriver {
     this.#host = host;
   }
 
+  names({ id }: VmRecord): VmmNames {
+    return { jailDirectory: fakeThings.jail(id) };
+  }
+
   async launch(launch: VmmLaunch): Promise<VmHandles> {
     const { id } = launch.vm;
     if (this.#processes.has(id))
@@ -47,6 +54,7 @@ export class FakeVmm implements VmmDriver {
     this.launches.push(launch);
     const handles = { pid: 1000 + this.launches.length, pidStartTicks: 1 };
     this.#processes.set(id, { handles, ended: new AbortController() });
+    this.#host.things.add(fakeThings.jail(id));
     this.#host.things.add(fakeThings.process(id));
     this.#host.things.add(fakeThings.vmmSocket(id));
     return handles;
@@ -67,7 +75,10 @@ export class FakeVmm implements VmmDriver {
     if (signal !== "USR1" && signal !== "USR2") this.end(vm.id);
   }
 
-  async usage({ pid }: VmHandles): Promise<VmmUsage | undefined> {
+  async usage(
+    _vm: VmRecord,
+    { pid }: VmHandles,
+  ): Promise<VmmUsage | undefined> {
     const lives = [...this.#processes.values()].some(
       ({ handles }) => handles.pid === pid,
     );
@@ -83,6 +94,9 @@ export class FakeVmm implements VmmDriver {
 
   async kill(vm: VmRecord): Promise<void> {
     this.end(vm.id);
+    // By the record alone: where jails are may have changed since.
+    const { jailDirectory } = vm.runtime;
+    if (jailDirectory !== undefined) this.#host.things.delete(jailDirectory);
   }
 
   /** The process ends, as when its guest powers off. Idempotent. */

@@ -44,6 +44,7 @@ export function fakeVm(
       diskSizeBytes: 64 * 2 ** 20,
       nat: false,
       accel: "auto",
+      driver: "auto",
       plugins: [],
       ephemeral: false,
       ...spec,

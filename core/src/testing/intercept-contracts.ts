@@ -33,7 +33,14 @@ const contracts: {
   readonly [Contract in keyof HostCradle]: Intercepted<HostCradle[Contract]>;
 } = {
   commands: { run: true, find: true },
-  guestAgent: { waitReady: true, powerOff: true, ping: true, facts: true },
+  guestAgent: {
+    waitReady: true,
+    powerOff: true,
+    ping: true,
+    facts: true,
+    clockOffset: true,
+    exec: true,
+  },
   guestBoot: { write: true },
   guestKeys: { authorizedKey: true, hostKey: true },
   guestPorts: { list: true },
@@ -50,7 +57,7 @@ const contracts: {
   },
   network: { prepare: true, remove: true },
   portForwards: { open: true, close: true, closeAll: true, ended: false },
-  rootDisks: { ensure: true },
+  rootDisks: { choose: true, ensure: true, release: true },
   vmFiles: {
     ensure: true,
     removeRun: true,

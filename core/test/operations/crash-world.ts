@@ -184,7 +184,11 @@ export class CrashWorld {
   /** What may be there besides: its own data, and the connection to a running one. */
   #kept(vm: VmRecord): readonly string[] {
     return vm.state === "running"
-      ? [fakeThings.connection(vm.id)]
+      ? [
+          fakeThings.connection(vm.id),
+          fakeThings.loop(vm.id),
+          fakeThings.jail(vm.id),
+        ]
       : ownFiles(vm);
   }
 }

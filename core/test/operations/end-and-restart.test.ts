@@ -119,8 +119,12 @@ describe("kill", () => {
 });
 
 describe("a guest that is asked to power off", () => {
-  it("is asked over SSH when its agent is dead", async () => {
+  it.each([
+    ["power-off", "sync; exec systemctl poweroff --force"],
+    ["reboot", "sync; exec systemctl reboot --force"],
+  ])("is asked over SSH when its agent is dead: %s", async (endsOn, script) => {
     const { host, vmService, id } = await running();
+    Object.assign(host.vmm.features, { endsOn });
     const call = "guestAgent.powerOff";
     host.calls.expect({ at: 1, call, moment: "before" });
     const { exec } = host.guestSsh;
@@ -134,7 +138,7 @@ describe("a guest that is asked to power off", () => {
     expect((await vmService.stop(id, {}, operation)).state).toBe("stopped");
     expect(asked).toEqual([
       {
-        argv: ["sh", "-c", "sync; exec systemctl poweroff --force"],
+        argv: ["sh", "-c", script],
         cwd: "/",
       },
     ]);

@@ -34,6 +34,17 @@ describe("ping", () => {
   });
 });
 
+describe("a process run through the agent", () => {
+  it("is one of a guest that runs", async () => {
+    const { host, guestService, stop } = await bench();
+    const run = () => guestService.execByAgent("web", { argv: ["id"] }, never);
+    expect(await run()).toMatchObject({ exit: { exitCode: 0 } });
+    expect(host.calls.log).toContain("guestAgent.exec");
+    await stop();
+    await expect(run()).rejects.toMatchObject(code("ERR_VM_STATE"));
+  });
+});
+
 describe("health", () => {
   const failing = async (
     service: Awaited<ReturnType<typeof bench>>["guestService"],
@@ -45,7 +56,7 @@ describe("health", () => {
     return failed.map(({ id }) => id);
   };
 
-  it("looks at process, agent, SSH, record and published ports", async () => {
+  it("looks at process, agent, clock, SSH, record and published ports", async () => {
     const { guestService } = await bench();
     const { healthy, checks } = await guestService.health("web", never);
     expect(healthy).toBe(true);
@@ -53,10 +64,41 @@ describe("health", () => {
       "vm.state",
       "vm.vmm",
       "vm.agent",
+      "vm.clock",
       "vm.ssh",
       "vm.record",
       "vm.forwards",
     ]);
+  });
+
+  it.each([
+    [1_900, "pass", "within 1.9 s of the host's", undefined],
+    [-2_100, "warn", "2.1 s behind the host's", "date -s @"],
+    [7_200_000, "warn", "7200.0 s ahead of the host's", "date -s @"],
+  ])(
+    "says how far the clock is off: %d ms",
+    async (ms, status, detail, fix) => {
+      const { host, guestService } = await bench();
+      host.guestAgent.clockOffsetMs = ms;
+      const { healthy, checks } = await guestService.health("web", never);
+      expect(healthy).toBe(true);
+      const clock = checks.find(({ id }) => id === "vm.clock");
+      expect(clock).toMatchObject({ status, detail });
+      if (fix === undefined) expect(clock?.fix).toBeUndefined();
+      else expect(clock?.fix).toContain(fix);
+    },
+  );
+
+  it("does not call a guest ill that says no time", async () => {
+    const { host, guestService } = await bench();
+    host.guestAgent.clockOffset = () =>
+      Promise.reject(new GuestConnectionError("web", "no such command"));
+    const { healthy, checks } = await guestService.health("web", never);
+    expect(healthy).toBe(true);
+    expect(checks.find(({ id }) => id === "vm.clock")).toMatchObject({
+      status: "warn",
+      fix: "banger vm logs web",
+    });
   });
 
   it("says of one that does not run just that", async () => {
@@ -101,6 +143,7 @@ describe("health", () => {
       const { host, guestService } = await bench();
       const hang = () => new Promise<never>(() => undefined);
       host.guestAgent.ping = hang;
+      host.guestAgent.clockOffset = hang;
       host.guestSsh.exec = hang;
       const looking = failing(guestService);
       await vi.advanceTimersByTimeAsync(21_000);
@@ -131,7 +174,7 @@ describe("ports", () => {
       "http://web.vm:8080",
       undefined,
     ]);
-    world.host.network.direct = true;
+    world.host.network.isDirect = true;
     expect(await endpoints(world)).toEqual([
       "web.vm:22",
       "http://web.vm:80",

@@ -32,7 +32,7 @@ ln -sf /lib/systemd/system/multi-user.target "$system/default.target"
 
 cp -r --no-preserve=ownership "$recipe/rootfs/." "$tree/"
 mkdir -p "$system/multi-user.target.wants"
-for unit in ssh qemu-guest-agent banger-settle; do
+for unit in ssh qemu-guest-agent qemu-guest-agent-vsock banger-settle; do
 	ln -sf "/etc/systemd/system/$unit.service" "$system/multi-user.target.wants/$unit.service"
 done
 ln -sf /etc/systemd/system/ssh.service "$system/sshd.service"

@@ -22,6 +22,29 @@ export const forwardParams = vmParams.extend({
 /** These describe; what the daemon itself has is not validated again. */
 export const pingAnswer = z.object({ roundTripMs: z.number() });
 
+export const agentExecBody = z.strictObject({
+  argv: z
+    .tuple([z.string().min(1)], z.string())
+    .refine((argv) => argv.every((word) => !word.includes("\0")), {
+      message: "must not contain a NUL character",
+    })
+    .meta({ description: "program and arguments" }),
+  input: z
+    .base64()
+    .max(700_000)
+    .exactOptional()
+    .meta({ description: "what it reads; base64" }),
+});
+
+export const agentExecAnswer = z.object({
+  exitCode: z.number().int().exactOptional(),
+  signal: z.string().exactOptional().meta({
+    description: "name of the signal that ended it, such as SIGKILL",
+  }),
+  stdout: z.base64(),
+  stderr: z.base64(),
+});
+
 export const healthAnswer = z.object({
   healthy: z.boolean(),
   checks: z.array(
@@ -54,5 +77,9 @@ export const publishedPort = z.object({
   guestPort: port,
   endpoint: z.string(),
 });
+
+export type AgentExecBody = z.input<typeof agentExecBody>;
+
+export type AgentExecAnswer = z.output<typeof agentExecAnswer>;
 
 export type ForwardBody = z.input<typeof forwardBody>;

@@ -39,6 +39,10 @@ export const createVmBody = z.strictObject({
     .meta({ description: "left out of the enabled plugins" }),
   start: z.boolean().default(true),
   accel: z.enum(["auto", "kvm", "emulate"]).optional(),
+  driver: z
+    .string()
+    .optional()
+    .meta({ description: "the VMM that runs it: auto, firecracker, qemu" }),
 });
 
 export const changeVmBody = z.strictObject({

@@ -1,6 +1,10 @@
 import { leastMemoryMiB } from "@banger/core";
 import { z } from "zod";
-import { durationValue, sizeValue } from "./config-values.js";
+import {
+  bridgeAddressValue,
+  durationValue,
+  sizeValue,
+} from "./config-values.js";
 
 const pluginId = z
   .string()
@@ -12,6 +16,11 @@ const packageName = z
     /^(?:@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~-][a-z0-9._~-]*$/,
     "is not the name of a package",
   );
+
+const programPath = z
+  .string()
+  .max(1_000)
+  .regex(/^\/[^\0]*$/, "must be an absolute path");
 
 function unique<Item extends z.ZodType<string>>(item: Item): z.ZodArray<Item> {
   return z
@@ -69,6 +78,28 @@ export const configSchema = z.strictObject({
         description:
           "how a guest's CPU runs; `auto` takes KVM where a probe boot has proved it",
       }),
+      driver: z.enum(["auto", "firecracker", "qemu"]).default("auto").meta({
+        description:
+          "what runs guests; `auto` takes Firecracker where it is installed, KVM works and the network mode is `bridge`, else QEMU",
+      }),
+      firecracker_bin: programPath.exactOptional().meta({
+        description:
+          "the Firecracker program; without it `firecracker` on the PATH",
+        unit: "absolute path",
+      }),
+      jailer_bin: programPath.exactOptional().meta({
+        description: "Firecracker's jailer; without it `jailer` on the PATH",
+        unit: "absolute path",
+      }),
+      jailer_enabled: z.boolean().default(true).meta({
+        description:
+          "runs Firecracker in a jail where the daemon is root and has the jailer",
+      }),
+      jailer_chroot_base: programPath.exactOptional().meta({
+        description:
+          "where the jails are; on the file system of the images, as files are linked into a jail; without it `jail` in the state directory",
+        unit: "absolute path",
+      }),
       ready_timeout: durationValue().prefault(180).meta({
         description: "longest wait for a guest's first answer",
         unit: "seconds, or a string such as `3m`",
@@ -81,6 +112,23 @@ export const configSchema = z.strictObject({
         description:
           "longest time that looking after one VM may take when the daemon begins",
         unit: "seconds, or a string such as `3m`",
+      }),
+    })
+    .prefault({}),
+  network: z
+    .strictObject({
+      mode: z.enum(["user", "bridge"]).default("user").meta({
+        description:
+          "how new VMs are connected: `user` needs nothing of the host, `bridge` gives each a TAP device and needs root",
+      }),
+      bridge: z
+        .string()
+        .regex(/^br-fc(?:-[a-z0-9]{1,9})?$/, "must be br-fc or br-fc-<name>")
+        .default("br-fc")
+        .meta({ description: "the bridge of the mode `bridge`", unit: "name" }),
+      address: bridgeAddressValue().default("172.16.0.1/24").meta({
+        description: "the host's address on the bridge, and the guests' subnet",
+        unit: "IPv4 address with prefix length",
       }),
     })
     .prefault({}),

@@ -1,5 +1,6 @@
 import { BangerError, isBangerError, parseSize } from "@banger/core";
 import { z } from "zod";
+import { parseBridgeSettings } from "../network/bridge-settings.js";
 
 const mebibyte = 2 ** 20;
 const dayMs = 24 * 3_600_000;
@@ -70,6 +71,18 @@ export function durationValue({
       });
       return z.NEVER;
     });
+}
+
+/** The host's address on a bridge, with prefix length: the first of a private subnet. */
+export function bridgeAddressValue(): z.ZodString {
+  return z.string().superRefine((value, context) => {
+    try {
+      parseBridgeSettings("br-fc", value);
+    } catch (error) {
+      if (!isBangerError(error)) throw error;
+      context.addIssue({ code: "custom", message: explain(error) });
+    }
+  });
 }
 
 /** A bare 0 in a string needs no unit. */

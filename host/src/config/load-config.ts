@@ -11,6 +11,22 @@ import {
   type TomlTable,
 } from "./toml-document.js";
 
+/** Programs and places of the Firecracker driver, absolute paths; what is absent has a default on this host. */
+export interface FirecrackerSettings {
+  readonly program?: string;
+  readonly jailer?: string;
+  readonly jailerEnabled: boolean;
+  readonly jailBase?: string;
+}
+
+/** How new VMs are connected. */
+export interface NetworkSettings {
+  readonly mode: "user" | "bridge";
+  readonly bridge: string;
+  /** the host's address on the bridge, with prefix length */
+  readonly address: string;
+}
+
 /** What the program works with. */
 export interface ConfigValues {
   readonly logLevel: "debug" | "info" | "warn" | "error";
@@ -25,10 +41,14 @@ export interface ConfigValues {
   };
   readonly vmm: {
     readonly accel: "auto" | "kvm" | "emulate";
+    /** id, or `auto` */
+    readonly driver: string;
+    readonly firecracker: FirecrackerSettings;
     readonly readyTimeoutMs: number;
     readonly stopTimeoutMs: number;
     readonly reconcileTimeoutMs: number;
   };
+  readonly network: NetworkSettings;
   readonly images: { readonly mirror?: string };
   readonly plugins: {
     /** ids */
@@ -198,6 +218,7 @@ function toValues(
     auto_stop_stale_after,
     vm_defaults,
     vmm,
+    network,
     images,
     plugins,
   }: z.output<typeof configSchema>,
@@ -219,10 +240,22 @@ function toValues(
     },
     vmm: {
       accel: vmm.accel,
+      driver: vmm.driver,
+      firecracker: {
+        ...(vmm.firecracker_bin === undefined
+          ? {}
+          : { program: vmm.firecracker_bin }),
+        ...(vmm.jailer_bin === undefined ? {} : { jailer: vmm.jailer_bin }),
+        jailerEnabled: vmm.jailer_enabled,
+        ...(vmm.jailer_chroot_base === undefined
+          ? {}
+          : { jailBase: vmm.jailer_chroot_base }),
+      },
       readyTimeoutMs: vmm.ready_timeout,
       stopTimeoutMs: vmm.stop_timeout,
       reconcileTimeoutMs: vmm.reconcile_timeout,
     },
+    network,
     images,
     plugins,
   };

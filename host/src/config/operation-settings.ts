@@ -10,12 +10,13 @@ export function operationSettings(
   enabledPlugins: () => readonly string[],
 ): OperationSettings {
   const { image, ...defaults } = config.vmDefaults;
+  const { firecracker: _ofTheDriver, ...vmm } = config.vmm;
   return {
     defaultImage: image,
     defaults,
     get enabledPlugins() {
       return enabledPlugins();
     },
-    ...config.vmm,
+    ...vmm,
   };
 }

@@ -8,13 +8,17 @@ import {
   type VmFiles,
   type VmStore,
 } from "@banger/core";
+import type { HostNetwork } from "../network/host-network.js";
 import type { HostRequirements } from "../setup/requirements.js";
 import { subordinateIdProblem } from "../setup/subordinate-ids.js";
-import type { KvmProbe } from "../vmm/kvm-probe.js";
+import { rootDiskCheck, type RootDiskCheckDeps } from "./root-disk-check.js";
+import { accelCheck, vmmCheck, type VmmCheckDeps } from "./vmm-checks.js";
 
 export interface HostCheckDeps {
   readonly requirements: HostRequirements;
-  readonly kvmProbe: KvmProbe;
+  readonly vmm: VmmCheckDeps;
+  readonly rootDisk: RootDiskCheckDeps;
+  readonly network: Pick<HostNetwork, "check">;
   readonly imageStore: ImageStore;
   readonly vmStore: VmStore;
   readonly vmFiles: VmFiles;
@@ -37,9 +41,11 @@ export async function hostChecks(
     settle("host.architecture", "host", architecture(deps.hostFacts)),
     settle("host.programs", "programs", programs(deps.requirements)),
     settle("host.subordinate-ids", "ids for images", subordinateIds(deps)),
-    settle("host.kvm", "CPU of the guests", acceleration(deps.kvmProbe)),
+    settle("host.vmm", "VMM", vmmCheck(deps.vmm)),
+    settle("host.kvm", "CPU of the guests", accelCheck(deps.vmm)),
+    settle("host.network", "network of the guests", deps.network.check()),
     settle("host.image", "default image", defaultImage(deps)),
-    settle("host.root-disk", "root disks", rootDisk()),
+    settle("host.root-disk", "root disks", rootDisk(deps)),
     settle("host.space", "free space", freeSpace(deps.vmFiles)),
     settle("host.vms", "VMs", brokenVms(deps.vmStore)),
     settle("host.reconcile", "VMs found running", reconciled(deps)),
@@ -102,37 +108,6 @@ async function subordinateIds(deps: HostCheckDeps): Promise<Check> {
     : { ...check, status: "pass", detail: "this user has subordinate ids" };
 }
 
-async function acceleration(probe: KvmProbe): Promise<Check> {
-  const check = { id: "host.kvm", title: "CPU of the guests" };
-  const slow = "software emulation: slower, and no isolation boundary";
-  const obstacle = await probe.obstacle();
-  if (obstacle !== undefined) {
-    return {
-      ...check,
-      status: "warn",
-      detail: `${obstacle.reason}, so ${slow}`,
-      fix: obstacle.fix,
-    };
-  }
-  const verdict = await probe.last();
-  if (!verdict) {
-    return {
-      ...check,
-      status: "pass",
-      detail: "/dev/kvm opens; the first start probes it",
-    };
-  }
-  const when = `probed ${verdict.checkedAt.slice(0, 10)}`;
-  return verdict.works
-    ? { ...check, status: "pass", detail: `KVM (${when})` }
-    : {
-        ...check,
-        status: "warn",
-        detail: `${verdict.reason} (${when}), so ${slow}`,
-        fix: "Switch on nested virtualisation in the outer host, or run banger on bare metal",
-      };
-}
-
 async function defaultImage(deps: HostCheckDeps): Promise<Check> {
   const check = { id: "host.image", title: "default image" };
   const image = await deps.imageStore.find(deps.defaultImage);
@@ -150,14 +125,11 @@ async function defaultImage(deps: HostCheckDeps): Promise<Check> {
   return { ...check, status: "pass", detail };
 }
 
-async function rootDisk(): Promise<Check> {
-  return Promise.resolve({
-    id: "host.root-disk",
-    title: "root disks",
-    status: "pass",
-    detail:
-      "qcow2 overlays on the image: made in milliseconds, grow with what the guest writes",
-  });
+async function rootDisk(deps: HostCheckDeps): Promise<Check> {
+  return rootDiskCheck(
+    deps.rootDisk,
+    await deps.imageStore.find(deps.defaultImage),
+  );
 }
 
 async function freeSpace(vmFiles: VmFiles): Promise<Check> {

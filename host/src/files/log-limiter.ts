@@ -7,10 +7,19 @@ import { vmFileNames } from "./vm-files.js";
 /** A guest may write to its console as fast as it likes: above this its log is emptied, bytes. */
 const mostLogBytes = 16 * 1024 * 1024;
 const intervalMs = 5_000;
+/** the blocks that stat(2) counts are of this size on every file system, bytes: stat(2), st_blocks */
+const blockBytes = 512;
+
+const logNames = [
+  vmFileNames.consoleLog,
+  vmFileNames.vmmLog,
+  vmFileNames.firecrackerLog,
+  vmFileNames.firecrackerMetrics,
+];
 
 /**
- * Keeps the logs of running VMs from filling the host's disk. Their writers append, so emptying a file is safe at any time. QEMU writes
- * the console's log by itself: while no daemon runs, nobody limits it.
+ * Keeps the logs of running VMs from filling the host's disk. Emptying a file is safe at any time: its writer appends, or
+ * leaves a hole. A VMM writes its logs by itself: while no daemon runs, nobody limits them.
  */
 export class LogLimiter {
   readonly #vmStore: VmStore;
@@ -45,9 +54,8 @@ export class LogLimiter {
   async check(): Promise<void> {
     for (const vm of await this.#vmStore.list()) {
       if (vm.state !== "running" && vm.runtime.prepared !== true) continue;
-      for (const name of [vmFileNames.consoleLog, vmFileNames.vmmLog]) {
+      for (const name of logNames)
         await this.#limit(vm, join(vm.runtime.directory, name));
-      }
     }
   }
 
@@ -55,7 +63,9 @@ export class LogLimiter {
   async #limit(vm: VmRecord, path: string): Promise<void> {
     const context = { vmId: vm.id, path };
     try {
-      if ((await stat(path)).size <= mostLogBytes) return;
+      const { size, blocks } = await stat(path);
+      // Firecracker goes on writing where it was: an emptied log of its has a hole at its start.
+      if (Math.min(size, blocks * blockBytes) <= mostLogBytes) return;
       await truncate(path, 0);
       const what = "A log of a VM was emptied because it grew too large";
       this.#logger.warn(what, context);

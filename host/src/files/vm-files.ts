@@ -22,8 +22,14 @@ export const vmFileNames = {
   unfinishedInitrd: "boot.initrd.new",
   /** what the guest wrote on its serial console */
   consoleLog: "console.log",
+  /** what Firecracker logs */
+  firecrackerLog: "firecracker.log",
+  /** counters of Firecracker since the lines before, a line of JSON each */
+  firecrackerMetrics: "firecracker.metrics",
+  /** sums over lines of `firecrackerMetrics` that may be gone */
+  firecrackerTotals: "firecracker-totals.json",
   handles: "handles.json",
-  /** what the VMM itself said */
+  /** what the VMM itself said on its output */
   vmmLog: "vmm.log",
 } as const;
 
@@ -57,8 +63,12 @@ export class LocalVmFiles implements VmFiles {
     const { directory, runDirectory } = ownDirectories(vm);
     await removeEach(vm, [
       runDirectory,
-      join(directory, vmFileNames.bootInitrd),
-      join(directory, vmFileNames.unfinishedInitrd),
+      ...[
+        vmFileNames.bootInitrd,
+        vmFileNames.unfinishedInitrd,
+        vmFileNames.firecrackerMetrics,
+        vmFileNames.firecrackerTotals,
+      ].map((name) => join(directory, name)),
     ]);
   }
 

@@ -16,10 +16,11 @@ import {
 } from "./agent-errors.js";
 import { agentLimits, type AgentLimits } from "./agent-limits.js";
 import { parseReply, parseSyncAnswer } from "./agent-reply.js";
+import { withLimit } from "./agent-time-limit.js";
 
 /**
- * Opens a byte stream to the agent: a unix socket today, vsock tomorrow.
- * @throws AgentConnectionError when nobody listens (yet)
+ * Opens a byte stream to the agent: a virtio-serial port's socket, or vsock.
+ * @throws AgentConnectionError when nobody listens (yet), another agent error when whoever listens is odd
  */
 export type OpenTransport = (signal: AbortSignal) => Promise<Duplex>;
 
@@ -243,26 +244,4 @@ function render(
       ? { execute: command }
       : { execute: command, arguments: args };
   return Buffer.from(`${JSON.stringify(request)}\n`);
-}
-
-/** Runs `work` under a limit. @throws AgentTimeoutError when the limit, not the caller, ended it */
-async function withLimit<T>(
-  signal: AbortSignal,
-  limitMs: number,
-  what: string,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(), limitMs);
-  try {
-    return await work(AbortSignal.any([signal, limit.signal]));
-  } catch (error) {
-    if (!limit.signal.aborted || signal.aborted) throw error;
-    if (!(error instanceof CancelledError)) throw error;
-    throw new AgentTimeoutError(`${what}: no answer within ${limitMs} ms`, {
-      cause: error,
-    });
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -6,6 +6,8 @@ export interface AgentLimits {
   readonly maxSkippedBytes: number;
   /** most bytes that may come while nobody has asked */
   readonly maxUnaskedBytes: number;
+  /** longest wait for a VMM to open a stream to the guest, ms */
+  readonly openTimeoutMs: number;
   /** pause between two attempts to connect, ms */
   readonly connectRetryMs: number;
   /** pause between two requests for synchronisation, ms */
@@ -23,9 +25,12 @@ export interface AgentLimits {
 
 /** For guests under software emulation, where an answer can take seconds. */
 export const agentLimits: AgentLimits = {
-  maxReplyBytes: 1 << 20,
-  maxSkippedBytes: 4 << 20,
+  // What the two outputs of a process take, 1 MiB each, as base64.
+  maxReplyBytes: 3 << 20,
+  maxSkippedBytes: 8 << 20,
   maxUnaskedBytes: 64 << 10,
+  // Firecracker gives a guest 2 s to accept (src/vmm/src/devices/virtio/vsock/csm, CONN_REQUEST_TIMEOUT_MS).
+  openTimeoutMs: 5_000,
   connectRetryMs: 50,
   syncIntervalMs: 200,
   quickSyncs: 25,

@@ -1,37 +1,93 @@
+import { abortAfter } from "@banger/core";
 import type { AgentClient } from "./agent-client.js";
-import { AgentProtocolError } from "./agent-errors.js";
+import { bytesOf, fieldsOf, integerOf, oddAnswer } from "./agent-values.js";
+
+/** Bytes of a file in one request or answer; a third more as base64. */
+const chunkBytes = 256 << 10;
 
 /**
  * Reads the beginning of a file in the guest, at most `maxBytes`. The file is closed in the guest after an error too.
- * @returns as Latin-1 text: whatever the bytes are, each is one character
  * @throws as {@link AgentClient.request}
  */
-export async function readGuestFile(
+export function readGuestFile(
   client: AgentClient,
   path: string,
   maxBytes: number,
   signal: AbortSignal,
-): Promise<string> {
-  const handle = parseHandle(
-    await client.request("guest-file-open", { path, mode: "r" }, signal),
-  );
-  let text: string;
-  try {
-    text = parseContent(
-      await client.request(
-        "guest-file-read",
-        { handle, count: maxBytes },
+): Promise<Buffer> {
+  return withOpenFile(client, path, "r", signal, async (handle) => {
+    const chunks: Buffer[] = [];
+    for (let left = maxBytes; left > 0;) {
+      const count = Math.min(left, chunkBytes);
+      const { bytes, isEnd } = parseContent(
+        await client.request("guest-file-read", { handle, count }, signal),
+        count,
+      );
+      chunks.push(bytes);
+      left -= bytes.length;
+      if (isEnd) break;
+      // fread(3) gives less than was asked for only at the end: a guest that says otherwise would be read for ever.
+      if (bytes.length < count) throw oddAnswer("guest-file-read");
+    }
+    return Buffer.concat(chunks);
+  });
+}
+
+/**
+ * Makes a file in the guest, or replaces what is in it. After an error the file is closed, and holds the beginning or nothing.
+ * @throws as {@link AgentClient.request}
+ */
+export function writeGuestFile(
+  client: AgentClient,
+  path: string,
+  content: Uint8Array,
+  signal: AbortSignal,
+): Promise<void> {
+  return withOpenFile(client, path, "w", signal, async (handle) => {
+    for (let at = 0; at < content.length;) {
+      const chunk = content.subarray(at, at + chunkBytes);
+      const base64 = Buffer.from(chunk).toString("base64");
+      const answer = await client.request(
+        "guest-file-write",
+        { handle, "buf-b64": base64 },
         signal,
-      ),
-      maxBytes,
-    );
+      );
+      const { count } = fieldsOf("guest-file-write", answer);
+      at += integerOf("guest-file-write", count, 1, chunk.length);
+    }
+    // The agent's own buffer, like that of any program, may fail to be written only now.
+    await client.request("guest-file-flush", { handle }, signal);
+  });
+}
+
+/** How long a file may take to be closed after its user has left, ms. */
+const closeLimitMs = 2_000;
+
+async function withOpenFile<T>(
+  client: AgentClient,
+  path: string,
+  mode: "r" | "w",
+  signal: AbortSignal,
+  work: (handle: number) => Promise<T>,
+): Promise<T> {
+  const handle = integerOf(
+    "guest-file-open",
+    await client.request("guest-file-open", { path, mode }, signal),
+    0,
+    Number.MAX_SAFE_INTEGER,
+  );
+  let result: T;
+  try {
+    result = await work(handle);
   } catch (error) {
-    // What went wrong first is what the caller hears.
-    await close(client, handle, signal).catch(() => undefined);
+    // A caller that left does not leave an open file behind. What went wrong first is what it hears.
+    await close(client, handle, abortAfter(closeLimitMs)).catch(
+      () => undefined,
+    );
     throw error;
   }
   await close(client, handle, signal);
-  return text;
+  return result;
 }
 
 function close(
@@ -42,20 +98,14 @@ function close(
   return client.request("guest-file-close", { handle }, signal);
 }
 
-function parseHandle(value: unknown): number {
-  if (Number.isSafeInteger(value)) return value as number;
-  throw new AgentProtocolError("the answer to guest-file-open is odd");
-}
-
 /** @see QEMU, qga/qapi-schema.json: GuestFileRead */
-function parseContent(value: unknown, maxBytes: number): string {
-  const base64 = (value as { "buf-b64"?: unknown } | null)?.["buf-b64"];
-  if (typeof base64 !== "string" || !/^[A-Za-z0-9+/]*={0,2}$/.test(base64))
-    throw new AgentProtocolError("the answer to guest-file-read is odd");
-  const bytes = Buffer.from(base64, "base64");
-  if (bytes.length > maxBytes)
-    throw new AgentProtocolError(
-      "the answer to guest-file-read is longer than was asked for",
-    );
-  return bytes.toString("latin1");
+function parseContent(
+  value: unknown,
+  count: number,
+): { readonly bytes: Buffer; readonly isEnd: boolean } {
+  const fields = fieldsOf("guest-file-read", value);
+  const isEnd = fields["eof"];
+  if (typeof isEnd !== "boolean") throw oddAnswer("guest-file-read");
+  const bytes = bytesOf("guest-file-read", fields["buf-b64"], count);
+  return { bytes, isEnd };
 }

@@ -2,38 +2,56 @@ import { performance } from "node:perf_hooks";
 import {
   CancelledError,
   GuestNotReadyError,
+  type AgentCommand,
+  type AgentOutput,
   type GuestAgent,
   type GuestFacts,
   type Logger,
+  type VmmDrivers,
+  type VmmFeatures,
   type VmRecord,
 } from "@banger/core";
 import { socketPath, vmSocketNames } from "../paths.js";
 import { AgentClient } from "./agent-client.js";
-import { AgentProtocolError, AgentRefusedError } from "./agent-errors.js";
+import {
+  AgentConnectionError,
+  AgentRefusedError,
+  AgentTimeoutError,
+} from "./agent-errors.js";
 import { agentLimits, type AgentLimits } from "./agent-limits.js";
+import { withLimit } from "./agent-time-limit.js";
+import { fieldsOf } from "./agent-values.js";
 import { parseGuestFacts } from "./guest-facts.js";
 import { readGuestFile } from "./guest-file.js";
+import { runInGuest, startInGuest, waitForGuest } from "./guest-process.js";
+import { parseGuestTime } from "./guest-time.js";
 import { connectUnixSocket } from "./unix-socket.js";
+import { connectVsock } from "./vsock-transport.js";
 
 /** Of `/proc/meminfo` only the first lines are wanted; it has some 1,500 bytes. */
 const procFileBytes = 4096;
 
 /**
- * qemu-guest-agent behind a socket in a VM's run directory. The VMM serves one client on it, so each VM has one
- * connection, kept until the VMM ends.
+ * qemu-guest-agent behind a socket in a VM's run directory: the host's end of a virtio-serial port, or a VMM's way into vsock. It
+ * serves one client, so each VM has one connection, kept until the VMM ends.
  */
 export class QemuGuestAgent implements GuestAgent {
   readonly #logger: Logger;
+  readonly #vmmDrivers: VmmDrivers;
   readonly #limits: AgentLimits;
   readonly #clients = new Map<string, AgentClient>();
   /** looks at facts that are under way, by the client that asks */
   readonly #looks = new Map<AgentClient, Promise<GuestFacts>>();
 
   constructor(
-    { logger }: { readonly logger: Logger },
+    {
+      logger,
+      vmmDrivers,
+    }: { readonly logger: Logger; readonly vmmDrivers: VmmDrivers },
     limits: AgentLimits = agentLimits,
   ) {
     this.#logger = logger;
+    this.#vmmDrivers = vmmDrivers;
     this.#limits = limits;
   }
 
@@ -73,35 +91,43 @@ export class QemuGuestAgent implements GuestAgent {
   }
 
   async powerOff(vm: VmRecord, signal: AbortSignal): Promise<void> {
-    const client = this.#client(vm);
-    try {
+    const reboot = this.#features(vm).endsOn === "reboot";
+    await this.#asking(vm, async (client) => {
       // `--force` leaves out stopping services in order, which takes seconds; processes are still ended, disks still written
       // and unmounted by systemd-shutdown(8).
-      await client.request(
-        "guest-exec",
-        { path: "/usr/bin/systemctl", arg: ["poweroff", "--force"] },
-        signal,
-      );
-    } catch (error) {
-      if (!(error instanceof AgentRefusedError)) throw error;
-      // A guest without systemd: the agent runs `shutdown -P +0` itself, which here would ask the absent logind.
-      await client.send("guest-shutdown", { mode: "powerdown" }, signal);
-    } finally {
-      this.#forgetUnconnected();
-    }
+      const verb = reboot ? "reboot" : "poweroff";
+      const argv = ["/usr/bin/systemctl", verb, "--force"] as const;
+      if (await this.#isAccepted(client, argv, signal)) return;
+      // A guest without systemd: the agent runs shutdown(8) itself, which here would ask the absent logind.
+      const mode = reboot ? "reboot" : "powerdown";
+      await client.send("guest-shutdown", { mode }, signal);
+    });
   }
 
-  async ping(vm: VmRecord, signal: AbortSignal): Promise<number> {
-    const client = this.#client(vm);
-    try {
+  ping(vm: VmRecord, signal: AbortSignal): Promise<number> {
+    return this.#asking(vm, async (client) => {
       const began = performance.now();
-      const value = await client.request("guest-ping", {}, signal);
-      if (typeof value !== "object" || value === null)
-        throw new AgentProtocolError("the answer to guest-ping is odd");
+      fieldsOf("guest-ping", await client.request("guest-ping", {}, signal));
       return performance.now() - began;
-    } finally {
-      this.#forgetUnconnected();
-    }
+    });
+  }
+
+  clockOffset(vm: VmRecord, signal: AbortSignal): Promise<number> {
+    return this.#asking(vm, async (client) => {
+      // The first request may have to connect; the time is of the second.
+      await client.request("guest-ping", {}, signal);
+      const before = Date.now();
+      const time = await client.request("guest-get-time", {}, signal);
+      return parseGuestTime(time) - (before + Date.now()) / 2;
+    });
+  }
+
+  exec(
+    vm: VmRecord,
+    command: AgentCommand,
+    signal: AbortSignal,
+  ): Promise<AgentOutput> {
+    return this.#asking(vm, (client) => runInGuest(client, command, signal));
   }
 
   /**
@@ -127,12 +153,65 @@ export class QemuGuestAgent implements GuestAgent {
     this.#clients.clear();
   }
 
+  async #asking<T>(
+    vm: VmRecord,
+    work: (client: AgentClient) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await work(this.#client(vm));
+    } finally {
+      this.#forgetUnconnected();
+    }
+  }
+
+  /** Did the guest take the order to end? One that ends says nothing more. */
+  async #isAccepted(
+    client: AgentClient,
+    argv: AgentCommand["argv"],
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    let pid: number;
+    try {
+      pid = await startInGuest(client, { argv }, signal);
+    } catch (error) {
+      if (error instanceof AgentRefusedError) return false;
+      throw error;
+    }
+    try {
+      const { exit } = await withLimit(
+        signal,
+        this.#limits.refusalGraceMs,
+        "ending the guest",
+        (limited) => waitForGuest(client, pid, limited),
+      );
+      return exit.exitCode === 0;
+    } catch (error) {
+      const isEnding =
+        error instanceof AgentTimeoutError ||
+        error instanceof AgentConnectionError;
+      if (!isEnding) throw error;
+      return true;
+    }
+  }
+
+  #features(vm: VmRecord): VmmFeatures {
+    const { driver } = vm.runtime;
+    if (driver === undefined)
+      throw new AgentConnectionError(`${vm.name} has not been started`);
+    return this.#vmmDrivers.get(driver).features;
+  }
+
   #client(vm: VmRecord): AgentClient {
-    const path = socketPath(vm.runtime.runDirectory, vmSocketNames.agent);
+    const isVsock = this.#features(vm).agentTransport === "vsock";
+    const { agent, vsock } = vmSocketNames;
+    const path = socketPath(vm.runtime.runDirectory, isVsock ? vsock : agent);
     let client = this.#clients.get(path);
     if (!client) {
       client = new AgentClient(
-        (signal) => connectUnixSocket(path, signal),
+        (signal) =>
+          isVsock
+            ? connectVsock(path, this.#limits, signal)
+            : connectUnixSocket(path, signal),
         this.#limits,
       );
       this.#clients.set(path, client);
@@ -150,8 +229,11 @@ export class QemuGuestAgent implements GuestAgent {
 /** Bounded by the limits of each request. */
 async function lookAtFacts(client: AgentClient): Promise<GuestFacts> {
   const { signal } = new AbortController();
-  const read = (path: string): Promise<string> =>
-    readGuestFile(client, path, procFileBytes, signal);
+  const read = async (path: string): Promise<string> => {
+    const bytes = await readGuestFile(client, path, procFileBytes, signal);
+    // Whatever the bytes are, each is one character.
+    return bytes.toString("latin1");
+  };
   return parseGuestFacts(
     await read("/proc/meminfo"),
     await read("/proc/loadavg"),

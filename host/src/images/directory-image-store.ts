@@ -27,15 +27,19 @@ export class DirectoryImageStore implements ImageStore {
   readonly #builder: ImageBuilder;
   readonly #vmStore: VmStore;
   readonly #logger: Logger;
+  readonly #kernelsDirectory: string;
   readonly #builds = new SharedBuilds<Image>();
 
   constructor(options: {
     directory: string;
+    /** what VMMs unpacked of an image's kernel, in a directory of the image's id; goes with the image */
+    kernelsDirectory: string;
     imageBuilder: ImageBuilder;
     vmStore: VmStore;
     logger: Logger;
   }) {
     this.#directory = options.directory;
+    this.#kernelsDirectory = options.kernelsDirectory;
     this.#builder = options.imageBuilder;
     this.#vmStore = options.vmStore;
     this.#logger = options.logger;
@@ -170,6 +174,12 @@ export class DirectoryImageStore implements ImageStore {
       users = await this.#usersOf(id);
     } finally {
       const isUnused = users?.length === 0;
+      // First: it is while the image stands aside that a later daemon finishes what was begun.
+      if (isUnused)
+        await rm(`${this.#kernelsDirectory}/${id}`, {
+          recursive: true,
+          force: true,
+        });
       const to = isUnused ? this.#stagingOf(id) : this.#pathOf(id);
       await rename(this.#asideOf(id), to);
     }

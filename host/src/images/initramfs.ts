@@ -66,16 +66,17 @@ export async function buildInitramfs(
       }),
     );
   }
-  const names: string[] = [];
-  for (const module of modules) {
+  const lines: string[] = [];
+  for (const line of modules) {
+    const [module = "", ...device] = line.split(" ");
     const name = module.slice(module.lastIndexOf("/") + 1);
-    names.push(`${name}\n`);
+    lines.push(`${[name, ...device].join(" ")}\n`);
     file(
       `lib/modules/${name}`,
       0o644,
       await readFile(`${modulesDirectory}/kernel/${module}`),
     );
   }
-  file("modules", 0o644, names.join(""));
+  file("modules", 0o644, lines.join(""));
   return Buffer.concat([...parts, newcTrailer()]);
 }

@@ -2,12 +2,13 @@ import { createServer } from "node:net";
 import {
   BangerError,
   macAddress,
+  type Check,
   type GuestNetwork,
-  type Network,
   type NetworkAddresses,
   type Nic,
   type VmRecord,
 } from "@banger/core";
+import type { HostNetwork } from "./host-network.js";
 
 class AddressBusyError extends BangerError {
   override readonly code = "ERR_ADDRESS_BUSY";
@@ -28,12 +29,8 @@ class AddressBusyError extends BangerError {
  * connections to the guest.
  * @see QEMU, docs/system/devices/net: the guest's side is always 10.0.2.0/24
  */
-export class UserNetwork implements Network {
+export class UserNetwork implements HostNetwork {
   readonly mode = "user";
-  /** QEMU's `restrict` is fixed at launch. */
-  readonly liveEgress = false;
-  /** Only what QEMU forwards reaches the guest. */
-  readonly direct = false;
   readonly #sshPort: number;
   readonly #offset: number;
 
@@ -50,6 +47,16 @@ export class UserNetwork implements Network {
   }) {
     this.#sshPort = lowestPort <= 22 ? 22 : 2222;
     this.#offset = offset;
+  }
+
+  /** QEMU's `restrict` is fixed at launch. */
+  liveEgress(): boolean {
+    return false;
+  }
+
+  /** Only what QEMU forwards reaches the guest. */
+  direct(): boolean {
+    return false;
   }
 
   addresses(lease: number): NetworkAddresses {
@@ -104,5 +111,15 @@ export class UserNetwork implements Network {
   /** Nothing to remove: they go with QEMU. */
   async remove(): Promise<void> {
     await Promise.resolve();
+  }
+
+  async check(): Promise<Check> {
+    return Promise.resolve({
+      id: "host.network",
+      title: "network of the guests",
+      status: "pass",
+      detail:
+        "mode user: QEMU's own network, which needs nothing of the host; with QEMU only",
+    });
   }
 }

@@ -34,6 +34,8 @@ export const vmSpecSchema = z.looseObject({
   nat: z.boolean(),
   plugins: z.array(z.string()),
   accel: z.enum(["auto", "kvm", "emulate"]),
+  // Rows from before there was a choice.
+  driver: z.string().default("auto"),
   ephemeral: z.boolean(),
 }) satisfies z.ZodType<VmSpec>;
 
@@ -48,6 +50,8 @@ export const vmRuntimeSchema = z.looseObject({
   accel: z.string().exactOptional(),
   tapDevice: z.string().exactOptional(),
   vsockCid: z.int().exactOptional(),
+  jailDirectory: z.string().startsWith("/").exactOptional(),
+  rootDisk: z.enum(["qcow2", "reflink", "snapshot", "copy"]).exactOptional(),
   baseLoop: z.string().exactOptional(),
   cowLoop: z.string().exactOptional(),
   dmName: z.string().exactOptional(),
@@ -78,6 +82,14 @@ export const vmStatsSchema = z.looseObject({
   cpuPercent: z.number().min(0).exactOptional(),
   residentBytes: bytes,
   diskBytes: bytes,
+  io: z
+    .looseObject({
+      diskReadBytes: bytes,
+      diskWrittenBytes: bytes,
+      networkReceivedBytes: bytes.exactOptional(),
+      networkSentBytes: bytes.exactOptional(),
+    })
+    .exactOptional(),
   guest: z
     .looseObject({
       memoryTotalBytes: bytes,

@@ -58,6 +58,7 @@ export function readVmRow(row: VmRow, directoriesOf: DirectoriesOf): ReadRow {
     nat: false,
     plugins: [],
     accel: "auto",
+    driver: "auto",
     ephemeral: false,
   });
   const runtime = readFields("runtime", row.runtime, vmRuntimeSchema, damaged, {

@@ -1,17 +1,11 @@
 import { createHash } from "node:crypto";
-import { access, constants, mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { release } from "node:os";
 import { dirname } from "node:path";
-import {
-  CommandFailedError,
-  describeError,
-  KeyedLock,
-  type CommandRunner,
-  type Image,
-  type Logger,
-} from "@banger/core";
+import { KeyedLock, type Image, type Logger } from "@banger/core";
 import { z } from "zod";
 import { writeAtomically } from "../files/write-atomically.js";
+import { kvmObstacle, type KvmObstacle } from "./kvm-device.js";
 
 const verdictSchema = z.object({
   key: z.string(),
@@ -23,35 +17,42 @@ const verdictSchema = z.object({
 /** Whether KVM runs guests on this host, as a probe boot has shown. */
 export type KvmVerdict = z.output<typeof verdictSchema>;
 
-/** Why KVM cannot even be tried, and what helps. */
-export interface KvmObstacle {
-  readonly reason: string;
-  readonly fix: string;
+/** How one VMM boots a probe guest. */
+export interface ProbeBoot {
+  /** what of the VMM the answer depends on, such as its path and version */
+  identity(): Promise<string>;
+  /**
+   * Boots the image's kernel with its initramfs under KVM until the first line of our script, within a limit of its own. Nothing is left
+   * of it.
+   * @returns why it failed, or `undefined`
+   * @throws CancelledError after `signal`
+   */
+  boot(image: Image, signal: AbortSignal): Promise<string | undefined>;
 }
 
-/** A guest on working KVM prints its mark within half a second; one that hangs never does. */
-const probeLimitMs = 8_000;
-const probeMark = "BANGER-PROBE-OK";
+/** What our initramfs says and then powers off, when it finds {@link probeArgument} among its arguments. */
+export const probeMark = "BANGER-PROBE-OK";
+export const probeArgument = "banger.probe=1";
 
 /**
- * Boots the image's kernel with its initramfs under KVM until the first line of our script: an openable /dev/kvm is not enough, as on
- * some nested hosts guests hang. The verdict is remembered for this host kernel, QEMU and guest kernel.
+ * Whether a VMM runs guests on this host's KVM: an openable /dev/kvm is not enough, as on some nested hosts guests hang. The verdict is
+ * remembered for this host kernel, VMM, guest kernel and state of the device.
  */
 export class KvmProbe {
-  readonly #commands: CommandRunner;
+  readonly #boot: ProbeBoot;
   readonly #logger: Logger;
   readonly #file: string;
   readonly #device: string;
   readonly #lock = new KeyedLock();
 
   constructor(options: {
-    commands: CommandRunner;
+    boot: ProbeBoot;
     logger: Logger;
     verdictFile: string;
     /** default `/dev/kvm` */
     device?: string;
   }) {
-    this.#commands = options.commands;
+    this.#boot = options.boot;
     this.#logger = options.logger;
     this.#file = options.verdictFile;
     this.#device = options.device ?? "/dev/kvm";
@@ -74,47 +75,24 @@ export class KvmProbe {
     }
   }
 
-  /** Why KVM cannot even be tried; `undefined` when it can. */
-  async obstacle(): Promise<KvmObstacle | undefined> {
-    try {
-      await access(this.#device, constants.R_OK | constants.W_OK);
-      return undefined;
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === "ENOENT") {
-        return {
-          reason: `there is no ${this.#device}`,
-          fix: "Switch on virtualisation in the firmware, or nested virtualisation in the outer host",
-        };
-      }
-      if (code === "EACCES" || code === "EPERM") {
-        return {
-          reason: `${this.#device} may not be opened by this user`,
-          fix: 'sudo usermod -aG kvm "$USER", then log in again',
-        };
-      }
-      throw error;
-    }
-  }
-
   /**
    * Starts at the same time share one probe boot.
    * @throws CancelledError after `signal`
    */
   async verdict(image: Image, signal: AbortSignal): Promise<KvmVerdict> {
-    const obstacle = await this.obstacle();
-    // Not remembered: a missing device may appear, and looking costs nothing.
-    if (obstacle !== undefined) return this.#make("", false, obstacle.reason);
     return this.#lock.run("probe", signal, () =>
       this.#remembered(image, signal),
     );
   }
 
   async #remembered(image: Image, signal: AbortSignal): Promise<KvmVerdict> {
-    const key = await this.#key(image);
+    const obstacle = await kvmObstacle(this.#device);
+    const key = await this.#key(image, obstacle);
     const last = await this.last();
     if (last?.key === key && (last.works || isRecent(last))) return last;
-    const reason = await this.#boot(image, signal);
+    const failure = await this.#boot.boot(image, signal);
+    // The device says more than a VMM that could not open it.
+    const reason = failure && (obstacle?.reason ?? failure);
     const verdict = this.#make(
       key,
       reason === undefined,
@@ -123,6 +101,7 @@ export class KvmProbe {
     this.#logger.info("KVM was probed", {
       works: verdict.works,
       reason: verdict.reason,
+      failure,
     });
     await mkdir(dirname(this.#file), { recursive: true, mode: 0o700 });
     await writeAtomically(this.#file, JSON.stringify(verdict));
@@ -133,49 +112,14 @@ export class KvmProbe {
     return { key, works, reason, checkedAt: new Date().toISOString() };
   }
 
-  async #key(image: Image): Promise<string> {
-    const version = await this.#commands.run({
-      file: "qemu-system-x86_64",
-      args: ["--version"],
-      timeoutMs: 10_000,
-    });
-    const text = `${release()}\n${version.stdout}\n${image.kernelVersion}`;
+  async #key(image: Image, obstacle: KvmObstacle | undefined): Promise<string> {
+    const text = [
+      release(),
+      await this.#boot.identity(),
+      image.kernelVersion,
+      obstacle?.reason ?? "",
+    ].join("\n");
     return createHash("sha256").update(text).digest("hex");
-  }
-
-  /** @returns why it failed, or `undefined` */
-  async #boot(image: Image, signal: AbortSignal): Promise<string | undefined> {
-    try {
-      const { stdout } = await this.#commands.run({
-        file: "qemu-system-x86_64",
-        args: [
-          ...[
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-no-reboot",
-          ],
-          ...["-machine", "q35", "-accel", "kvm", "-cpu", "host", "-m", "128M"],
-          ...["-kernel", image.files.kernel, "-initrd", image.files.initrd],
-          ...[
-            "-append",
-            "console=ttyS0 quiet panic=-1 banger.probe=1",
-            "-serial",
-            "stdio",
-          ],
-        ],
-        timeoutMs: probeLimitMs,
-        signal,
-      });
-      return stdout.includes(probeMark)
-        ? undefined
-        : "the probe guest ended without its mark";
-    } catch (error) {
-      if (!(error instanceof CommandFailedError)) throw error;
-      const [reason = ""] = describeError(error).split("\n");
-      return `a probe guest did not boot: ${reason}`;
-    }
   }
 }
 

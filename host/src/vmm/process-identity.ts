@@ -59,15 +59,29 @@ export function findByArgument(
  * Live processes of this user whose arguments, the program's name first, satisfy a condition.
  * @param commandLines where the arguments come from; default: read for this call
  */
-export async function findByArguments(
+export function findByArguments(
   matches: (args: readonly string[]) => boolean,
+  commandLines?: () => Promise<readonly CommandLine[]>,
+): Promise<readonly ProcessIdentity[]> {
+  return findProcesses(
+    // Anybody may start a program with any arguments.
+    async ({ pid, args }) => matches(args) && (await isOwn(pid)),
+    commandLines,
+  );
+}
+
+/**
+ * Live processes, whoever's they are, that satisfy a condition.
+ * @param commandLines where they come from; default: read for this call
+ */
+export async function findProcesses(
+  matches: (process: CommandLine) => Promise<boolean>,
   commandLines: () => Promise<readonly CommandLine[]> = readCommandLines,
 ): Promise<readonly ProcessIdentity[]> {
   const found: ProcessIdentity[] = [];
-  for (const { pid, args } of await commandLines()) {
-    // Anybody may start a program with any arguments.
-    if (!matches(args) || !(await isOwn(pid))) continue;
-    const identity = await identifyProcess(pid);
+  for (const process of await commandLines()) {
+    if (!(await matches(process))) continue;
+    const identity = await identifyProcess(process.pid);
     if (identity) found.push(identity);
   }
   return found;

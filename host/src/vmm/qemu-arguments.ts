@@ -1,15 +1,8 @@
 import { join } from "node:path";
-import {
-  SlotConflictError,
-  type Accel,
-  type Drive,
-  type MachineConfig,
-  type Nic,
-  type VmmLaunch,
-  type VmRecord,
-} from "@banger/core";
+import type { Accel, Drive, Nic, VmmLaunch, VmRecord } from "@banger/core";
 import { vmFileNames } from "../files/vm-files.js";
 import { socketPath, vmSocketNames } from "../paths.js";
+import { kernelCommandLine } from "./kernel-arguments.js";
 
 /** The argument that tells a VM's QEMU from every other process. */
 export function qmpArgument(vm: VmRecord): string {
@@ -98,49 +91,11 @@ function accelArguments(accel: Accel): string[] {
       ];
 }
 
-/** Arguments that every guest of ours gets; plugins add keys of their own. */
-const kernelArgs: MachineConfig["kernelArgs"] = {
-  console: "ttyS0",
-  quiet: true,
-  panic: "-1",
-  "net.ifnames": "0",
-  "random.trust_cpu": "on",
-  "8250.nr_uarts": "1",
-  audit: "0",
-};
-
-/**
- * Emulation is no isolation boundary, and its guests are slow: they skip what protects one guest process from another and the
- * kernel's tests of itself.
- */
-const emulationArgs: MachineConfig["kernelArgs"] = {
-  mitigations: "off",
-  nokaslr: true,
-  no_timer_check: true,
-  tsc: "reliable",
-  nowatchdog: true,
-  "cryptomgr.notests": true,
-};
-
-/** The kernel's command line. Pure. @throws SlotConflictError when a plugin wants an argument that is the driver's own */
-export function kernelCommandLine(
-  machine: MachineConfig,
-  accel: Accel,
-): string {
-  const own =
-    accel === "emulate" ? { ...kernelArgs, ...emulationArgs } : kernelArgs;
-  // Without `panic=-1` a panic would go unseen, without `console` there would be no log.
-  for (const key of Object.keys(machine.kernelArgs))
-    if (Object.hasOwn(own, key))
-      throw new SlotConflictError("kernelArgs", key, "banger", "PLUGIN");
-  return Object.entries({ ...own, ...machine.kernelArgs })
-    .map(([key, value]) => (value === true ? key : `${key}=${value}`))
-    .join(" ");
-}
-
 function driveArguments(id: string, drive: Drive): string[] {
   const readOnly = drive.readOnly ? ",read-only=on" : "";
-  const file = `driver=file,filename=${escape(drive.path)},aio=threads,discard=unmap,locking=on`;
+  // A block device has no length that QEMU could change, and no holes of a file system's.
+  const driver = drive.path.startsWith("/dev/") ? "host_device" : "file";
+  const file = `driver=${driver},filename=${escape(drive.path)},aio=threads,discard=unmap,locking=on`;
   return [
     ...["-blockdev", `node-name=${id}-file,${file}${readOnly}`],
     ...[

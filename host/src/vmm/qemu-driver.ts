@@ -1,5 +1,4 @@
-import { spawn } from "node:child_process";
-import { open, readFile, rm, writeFile } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   abortAfter,
@@ -10,16 +9,14 @@ import {
   type VmmDriver,
   type VmmFeatures,
   type VmmLaunch,
+  type VmmNames,
   type VmmSignal,
   type VmmUsage,
   type VmRecord,
 } from "@banger/core";
-import { orDiskFull } from "../files/disk-full.js";
-import { hasErrorCode } from "../files/error-code.js";
 import {
   findByArgument,
   hasArgument,
-  identifyProcess,
   isAlive,
   isOwn,
   readCommandLines,
@@ -35,33 +32,33 @@ import {
   qmpSocket,
   vmmLog,
 } from "./qemu-arguments.js";
+import { readQemuIo } from "./qemu-io.js";
 import { qmpCommand } from "./qmp-client.js";
 import { VmmLaunchError } from "./vmm-errors.js";
+import {
+  beginLog,
+  endVmm,
+  lastLines,
+  sendSignal,
+  startVmm,
+  waitForEnd,
+} from "./vmm-process.js";
 
 /** Longest wait for QEMU to open its monitor and report that the guest runs, ms. */
 const launchLimitMs = 30_000;
-
-/** Longest wait for a killed process to be gone, ms. */
-const endLimitMs = 10_000;
-
-/**
- * How long to wait between two looks whether a VMM still runs, ms: stops are waited for and take seconds, running VMs must cost an idle
- * daemon little. Pure.
- */
-export function exitPauseMs(waitedMs: number): number {
-  return waitedMs < 10_000 ? 100 : 500;
-}
 
 /** VMs as detached `qemu-system-x86_64` processes, watched through /proc and their QMP monitor. */
 export class QemuDriver implements VmmDriver {
   readonly id = "qemu";
   readonly features: VmmFeatures = {
     agentTransport: "virtio-serial",
+    endsOn: "power-off",
+    nics: ["user", "tap"],
+    diskFormats: ["qcow2", "raw"],
     snapshot: true,
     hotplug: true,
     balloon: true,
     jail: false,
-    rootDisk: "qcow2",
   };
   readonly #commands: CommandRunner;
   /** A daemon that begins looks for the VMMs of all its VMs at once. */
@@ -71,53 +68,38 @@ export class QemuDriver implements VmmDriver {
     this.#commands = commands;
   }
 
+  names(): VmmNames {
+    return {};
+  }
+
   async launch(launch: VmmLaunch, signal: AbortSignal): Promise<VmHandles> {
     const { vm } = launch;
     const program = await this.#commands.find("qemu-system-x86_64");
     if (program === undefined) throw new ToolMissingError("qemu-system-x86_64");
     throwIfCancelled(signal, `starting ${vm.name}`);
-    // Each start begins both logs anew; they are appended to, so that emptying them later is safe.
     const logPath = vmmLog(vm);
-    const log = await orDiskFull(
-      `beginning the logs of ${vm.name}`,
-      async () => {
-        await writeFile(consoleLog(vm), "", { mode: 0o600 });
-        await writeFile(logPath, "", { mode: 0o600 });
-        return open(logPath, "a", 0o600);
-      },
-    );
-    let child;
-    let failed: Promise<never>;
+    const args = qemuArguments(launch);
+    // QEMU itself opens this one.
+    await beginLog(consoleLog(vm));
+    await beginLog(logPath);
+    let identity: ProcessIdentity | undefined;
     try {
-      child = spawn(program, qemuArguments(launch), {
-        detached: true,
-        stdio: ["ignore", log.fd, log.fd],
-        cwd: "/",
+      const started = await startVmm({
+        program,
+        args,
+        stdout: logPath,
+        stderr: logPath,
       });
-      const spawned = child;
-      // Before anything is awaited: an `error` that nobody listens to would end the daemon.
-      failed = new Promise<never>((_, reject) => {
-        spawned.once("error", reject);
-      });
-      failed.catch(() => undefined);
-    } finally {
-      await log.close();
-    }
-    child.unref();
-    const { pid } = child;
-    const identity = pid === undefined ? undefined : await identifyProcess(pid);
-    try {
-      if (pid === undefined) await failed;
-      if (!identity) throw new Error("it ended at once");
-      await Promise.race([this.#waitRunning(vm, identity, signal), failed]);
+      ({ identity } = started);
+      await Promise.race([
+        this.#waitRunning(vm, identity, signal),
+        started.failed,
+      ]);
       return identity;
     } catch (error) {
-      if (identity) await end(identity);
+      if (identity) await endVmm(identity);
       throwIfCancelled(signal, `starting ${vm.name}`);
-      const lines = (await readFile(logPath, "utf8"))
-        .split("\n")
-        .filter((line) => line.trim() !== "")
-        .slice(-10);
+      const lines = await lastLines(logPath, 10);
       throw new VmmLaunchError(vm.name, "did not start", lines, error);
     }
   }
@@ -170,11 +152,17 @@ export class QemuDriver implements VmmDriver {
     handles: VmHandles,
     signal: VmmSignal,
   ): Promise<void> {
-    if (await this.#isVmm(vm, handles)) send(handles, `SIG${signal}`);
+    if (await this.#isVmm(vm, handles)) sendSignal(handles, `SIG${signal}`);
   }
 
-  usage(handles: VmHandles): Promise<VmmUsage | undefined> {
-    return usageOf(handles);
+  async usage(
+    vm: VmRecord,
+    handles: VmHandles,
+    signal: AbortSignal,
+  ): Promise<VmmUsage | undefined> {
+    const used = await usageOf(handles);
+    const io = used && (await readQemuIo(qmpSocket(vm), signal));
+    return io ? { ...used, io } : used;
   }
 
   #processesOf(vm: VmRecord): Promise<readonly ProcessIdentity[]> {
@@ -189,40 +177,14 @@ export class QemuDriver implements VmmDriver {
     );
   }
 
-  async waitForExit(handles: VmHandles, signal: AbortSignal): Promise<void> {
-    const began = performance.now();
-    while (!signal.aborted && (await isAlive(handles))) {
-      const pause = exitPauseMs(performance.now() - began);
-      await sleep(pause, undefined, { signal, ref: false }).catch(
-        () => undefined,
-      );
-    }
+  waitForExit(handles: VmHandles, signal: AbortSignal): Promise<void> {
+    return waitForEnd(handles, signal);
   }
 
   async kill(vm: VmRecord, handles: VmHandles | undefined): Promise<void> {
-    if (handles && (await this.#isVmm(vm, handles))) await end(handles);
+    if (handles && (await this.#isVmm(vm, handles))) await endVmm(handles);
     // One that was spawned but never recorded has the same argument, one that hangs before it listens too.
-    for (const stray of await this.#processesOf(vm)) await end(stray);
+    for (const stray of await this.#processesOf(vm)) await endVmm(stray);
     await rm(qmpSocket(vm), { force: true });
-  }
-}
-
-/** SIGKILL, and wait until it is gone: QEMU holds locks on its disks until then. */
-async function end(identity: ProcessIdentity): Promise<void> {
-  const deadline = performance.now() + endLimitMs;
-  while (await isAlive(identity)) {
-    send(identity, "SIGKILL");
-    if (performance.now() > deadline)
-      throw new Error(`process ${String(identity.pid)} does not end`);
-    await sleep(5);
-  }
-}
-
-function send({ pid }: ProcessIdentity, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    // It ended since it was looked at.
-    if (!hasErrorCode(error, "ESRCH")) throw error;
   }
 }

@@ -1,15 +1,16 @@
 import {
   BangerError,
   suggestName,
-  type Accel,
   type Image,
   type OperationContext,
   type VmmChoice,
   type VmmDriver,
   type VmmDrivers,
+  type VmmFeatures,
+  type VmmRequest,
 } from "@banger/core";
-import type { KvmProbe } from "./kvm-probe.js";
-import { KvmUnusableError } from "./vmm-errors.js";
+import type { KvmProbe, KvmVerdict } from "./kvm-probe.js";
+import { KvmUnusableError, VmmUnusableError } from "./vmm-errors.js";
 
 class VmmDriverNotFoundError extends BangerError {
   override readonly code = "ERR_VMM_DRIVER_NOT_FOUND";
@@ -21,43 +22,131 @@ class VmmDriverNotFoundError extends BangerError {
   }
 }
 
-/** The drivers of this install. Which one runs a guest follows from what a probe boot proved. */
-export class InstalledVmmDrivers implements VmmDrivers {
-  readonly #drivers: ReadonlyMap<string, VmmDriver>;
-  readonly #kvmProbe: KvmProbe;
+/** The program behind a driver, as it is on this host. */
+export interface VmmProgram {
+  /** absolute; absent when it is not installed */
+  readonly path?: string;
+  /** why it cannot be used, one line */
+  readonly problem?: string;
+  /** what helps against that */
+  readonly fix?: string;
+}
 
-  constructor(options: { drivers: readonly VmmDriver[]; kvmProbe: KvmProbe }) {
-    this.#drivers = new Map(
-      options.drivers.map((driver) => [driver.id, driver]),
-    );
-    this.#kvmProbe = options.kvmProbe;
+/** A driver and what is to be known of it before it is chosen. */
+export interface InstalledVmm {
+  readonly driver: VmmDriver;
+  /** on its own terms: a driver may work on a host where another's guests hang */
+  readonly kvmProbe: KvmProbe;
+  /** can it run guests without KVM? */
+  readonly emulates: boolean;
+  /** Looks anew each time: programs come and go while a daemon runs. Quick, as every start asks. */
+  program(signal: AbortSignal): Promise<VmmProgram>;
+  /** such as `7.2.22`; `undefined` when it does not say */
+  version(signal: AbortSignal): Promise<string | undefined>;
+}
+
+/** How `auto` comes to its answer for one driver; for doctor. */
+export interface VmmOutlook {
+  readonly id: string;
+  readonly program: VmmProgram;
+  readonly version: string | undefined;
+  /** why it could not run such a VM on any host; `undefined` when it could */
+  readonly unfit: string | undefined;
+  /** can it run guests without KVM? */
+  readonly emulates: boolean;
+  /** the last probe's, whatever it was about */
+  readonly kvm: KvmVerdict | undefined;
+}
+
+type Operation = Pick<OperationContext, "signal" | "progress" | "logger">;
+
+/** The drivers of this install, the preferred one first. Which one runs a guest follows from what the VM needs and a probe boot proved. */
+export class InstalledVmmDrivers implements VmmDrivers {
+  readonly #installed: readonly InstalledVmm[];
+
+  constructor({ installed }: { installed: readonly InstalledVmm[] }) {
+    this.#installed = installed;
   }
 
   get(id: string): VmmDriver {
-    const driver = this.#drivers.get(id);
-    if (!driver)
-      throw new VmmDriverNotFoundError(id, [...this.#drivers.keys()]);
-    return driver;
+    return this.#find(id).driver;
+  }
+
+  /** What each driver could do for such a VM, the preferred driver first. Reads only, boots nothing. */
+  outlook(
+    request: VmmRequest,
+    signal: AbortSignal,
+  ): Promise<readonly VmmOutlook[]> {
+    return Promise.all(
+      this.#installed.map(async (vmm) => ({
+        id: vmm.driver.id,
+        program: await vmm.program(signal),
+        version: await vmm.version(signal),
+        unfit: unfitness(vmm, request),
+        emulates: vmm.emulates,
+        kvm: await vmm.kvmProbe.last(),
+      })),
+    );
   }
 
   async choose(
-    wanted: "auto" | Accel,
+    request: VmmRequest,
     image: Image,
-    operation: Pick<OperationContext, "signal" | "progress" | "logger">,
+    operation: Operation,
   ): Promise<VmmChoice> {
-    if (wanted === "emulate") {
-      return {
-        driver: "qemu",
-        accel: "emulate",
-        reason: "software emulation, as asked for",
-      };
+    const asked =
+      request.driver === "auto"
+        ? this.#installed
+        : [this.#find(request.driver)];
+    const fit: InstalledVmm[] = [];
+    const refusals: string[] = [];
+    for (const vmm of asked) {
+      const { id } = vmm.driver;
+      const { problem } = await vmm.program(operation.signal);
+      const refusal = problem ?? unfitness(vmm, request);
+      if (refusal === undefined) fit.push(vmm);
+      else refusals.push(`${id}: ${refusal}`);
     }
-    const verdict = await this.#kvmProbe.verdict(image, operation.signal);
-    if (verdict.works) return { driver: "qemu", accel: "kvm", reason: "KVM" };
-    if (wanted === "kvm") throw new KvmUnusableError(verdict.reason);
+    operation.logger.debug("VMMs passed over", { refusals });
+    if (fit.length === 0) throw new VmmUnusableError(refusals);
+    let why = "it was asked for";
+    for (const vmm of request.accel === "emulate" ? [] : fit) {
+      const verdict = await vmm.kvmProbe.verdict(image, operation.signal);
+      if (verdict.works)
+        return { driver: vmm.driver.id, accel: "kvm", reason: "KVM" };
+      why = verdict.reason;
+    }
+    const emulator = fit.find(({ emulates }) => emulates);
+    if (request.accel === "kvm" || !emulator) throw new KvmUnusableError(why);
     // Said at every start, in short: emulation is slow and no isolation boundary. Doctor has the whole reason.
-    const [why = ""] = verdict.reason.split(":");
-    const reason = `software emulation (no isolation boundary), because ${why}`;
-    return { driver: "qemu", accel: "emulate", reason };
+    const [short = ""] = why.split(":");
+    return {
+      driver: emulator.driver.id,
+      accel: "emulate",
+      reason: `software emulation (no isolation boundary), because ${short}`,
+    };
   }
+
+  #find(id: string): InstalledVmm {
+    const found = this.#installed.find(({ driver }) => driver.id === id);
+    if (found) return found;
+    const known = this.#installed.map(({ driver }) => driver.id);
+    throw new VmmDriverNotFoundError(id, known);
+  }
+}
+
+/** Why a driver cannot run such a VM on any host; `undefined` when it can. Pure. */
+function unfitness(
+  { driver, emulates }: InstalledVmm,
+  { accel, nic, diskFormat }: VmmRequest,
+): string | undefined {
+  const { nics, diskFormats }: VmmFeatures = driver.features;
+  if (accel === "emulate" && !emulates) return "it runs guests on KVM only";
+  if (!nics.includes(nic))
+    return nic === "user"
+      ? 'it has no user networking, and the network mode is "user"'
+      : "it has no TAP devices";
+  if (diskFormat !== undefined && !diskFormats.includes(diskFormat))
+    return `the VM's root disk is ${diskFormat}, which it does not read`;
+  return undefined;
 }

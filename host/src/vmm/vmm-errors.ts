@@ -42,3 +42,24 @@ export class KvmUnusableError extends BangerError {
     });
   }
 }
+
+/** No driver, or not the one that was asked for, can run this VM here; the details say why, a line for each. */
+export class VmmUnusableError extends BangerError {
+  override readonly code = "ERR_VMM_UNUSABLE";
+  override readonly kind = "unavailable";
+  readonly #refusals: readonly string[];
+  constructor(refusals: readonly string[]) {
+    super(
+      refusals.length === 1
+        ? `this VM cannot run on ${refusals[0] ?? ""}`
+        : "no VMM can run this VM here",
+      {
+        hint: "`banger doctor` says what each VMM lacks; --driver auto takes one that works",
+      },
+    );
+    this.#refusals = refusals;
+  }
+  override get details(): readonly string[] {
+    return this.#refusals;
+  }
+}

@@ -38,6 +38,47 @@ describe("what a guest says", () => {
     expect(signals).toHaveLength(4);
   });
 
+  it("has what a process did, run through the agent", async () => {
+    const runs: unknown[] = [];
+    const server = await bench({
+      execByAgent: (vm, { argv, input }) => {
+        runs.push([vm, argv, input && Buffer.from(input).toString()]);
+        return Promise.resolve({
+          exit: argv[0] === "kill" ? { signal: "SIGKILL" } : { exitCode: 3 },
+          stdout: Buffer.from([0, 255]),
+          stderr: new Uint8Array(),
+        });
+      },
+    });
+    const run = async (body: unknown): Promise<unknown> => {
+      const path = "/v1/vms/web/agent/exec";
+      return lastEvent(
+        (await ask(server, "POST", path, JSON.stringify(body))).text,
+      );
+    };
+    expect(await run({ argv: ["id", "-u"], input: "aGk=" })).toMatchObject({
+      type: "result",
+      value: { exitCode: 3, stdout: "AP8=", stderr: "" },
+    });
+    expect(await run({ argv: ["kill"] })).toMatchObject({
+      value: { signal: "SIGKILL" },
+    });
+    expect(runs).toEqual([
+      ["web", ["id", "-u"], "hi"],
+      ["web", ["kill"], undefined],
+    ]);
+    for (const body of [
+      {},
+      { argv: [] },
+      { argv: [""] },
+      { argv: ["a\0b"] },
+      { argv: ["id"], input: "no base64!" },
+      { argv: ["id"], more: 1 },
+    ])
+      expect(await run(body)).toMatchObject({ kind: "usage" });
+    expect(runs).toHaveLength(2);
+  });
+
   it("is waited for no longer than the client does", async () => {
     let signal: AbortSignal | undefined;
     const server = await bench({

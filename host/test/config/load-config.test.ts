@@ -55,10 +55,13 @@ describe("loadConfig", () => {
       },
       vmm: {
         accel: "auto",
+        driver: "auto",
+        firecracker: { jailerEnabled: true },
         readyTimeoutMs: 180_000,
         stopTimeoutMs: 20_000,
         reconcileTimeoutMs: 30_000,
       },
+      network: { mode: "user", bridge: "br-fc", address: "172.16.0.1/24" },
       images: {},
       plugins: {
         enabled: ["work-disk", "file-sync", "dns", "nat"],
@@ -100,8 +103,14 @@ describe("loadConfig", () => {
       auto_stop_stale_after = "7d"
       vm_defaults = { image = "mine", vcpus = 3, memory = 768, disk_size = "1.5G" }
       images.mirror = "https://deb.example.org/debian"
+      network = { mode = "bridge", bridge = "br-fc-two", address = "10.9.0.1/22" }
       [vmm]
       accel = "emulate"
+      driver = "firecracker"
+      firecracker_bin = "/opt/firecracker"
+      jailer_bin = "/opt/jailer"
+      jailer_enabled = false
+      jailer_chroot_base = "/srv/jail"
       ready_timeout = "3m"
       stop_timeout = 0.5
       reconcile_timeout = "250ms"
@@ -121,9 +130,21 @@ describe("loadConfig", () => {
       },
       vmm: {
         accel: "emulate",
+        driver: "firecracker",
+        firecracker: {
+          program: "/opt/firecracker",
+          jailer: "/opt/jailer",
+          jailerEnabled: false,
+          jailBase: "/srv/jail",
+        },
         readyTimeoutMs: 180_000,
         stopTimeoutMs: 500,
         reconcileTimeoutMs: 250,
+      },
+      network: {
+        mode: "bridge",
+        bridge: "br-fc-two",
+        address: "10.9.0.1/22",
       },
       images: { mirror: "https://deb.example.org/debian" },
       plugins: { enabled: [], packages: ["banger-plugin-x"] },
@@ -138,12 +159,29 @@ describe("loadConfig", () => {
       defaults: { vcpus: 3, memoryMiB: 768, diskSizeBytes: 1.5 * 2 ** 30 },
       enabledPlugins: ["nat"],
       accel: "emulate",
+      driver: "firecracker",
       readyTimeoutMs: 180_000,
       stopTimeoutMs: 500,
       reconcileTimeoutMs: 250,
     });
     enabled = [];
     expect(settings.enabledPlugins).toEqual([]);
+  });
+
+  it.each([
+    'vmm.driver = "xen"',
+    'vmm.firecracker_bin = "firecracker"',
+    'vmm.jailer_chroot_base = "~/jail"',
+    'network.mode = "host"',
+    'network.bridge = "eth0"',
+    'network.bridge = "br-fc-far-too-long-a-name"',
+    'network.address = "172.16.0.1"',
+    'network.address = "172.16.0.300/24"',
+    'network.address = "172.16.0.9/24"',
+    'network.address = "8.8.8.1/24"',
+  ])("refuses %s", async (line) => {
+    const problems = await problemsOf(load(line));
+    expect(problems.map(({ key }) => key)).toEqual([line.split(" ")[0]]);
   });
 
   it.each(["0", '"0"', '"0s"', "0.0"])(
@@ -193,7 +231,7 @@ x = 1
         key: "colours",
         line: 6,
         message: "unknown key",
-        hint: "Known: auto_stop_stale_after, images, log_level, plugins, stats_poll_interval, vm_defaults, vmm",
+        hint: "Known: auto_stop_stale_after, images, log_level, network, plugins, stats_poll_interval, vm_defaults, vmm",
       },
     ]);
   });

@@ -12,13 +12,28 @@ import {
   hostChecks,
   type HostCheckDeps,
 } from "../../src/doctor/host-checks.js";
+import { UserNetwork } from "../../src/network/user-network.js";
 import { HostRequirements } from "../../src/setup/requirements.js";
-import type { KvmProbe } from "../../src/vmm/kvm-probe.js";
+import type { VmmOutlook } from "../../src/vmm/vmm-drivers.js";
 
 const programs =
   "qemu-system-x86_64 qemu-img mmdebstrap mke2fs busybox ssh-keygen newuidmap".split(
     " ",
   );
+
+const working: VmmOutlook = {
+  id: "qemu",
+  program: { path: "/usr/bin/qemu-system-x86_64" },
+  version: "7.2",
+  unfit: undefined,
+  emulates: true,
+  kvm: {
+    key: "",
+    works: true,
+    reason: "a probe boot succeeded",
+    checkedAt: "2026-01-02T00:00:00Z",
+  },
+};
 
 const quietReport: ReconcileReport = {
   startedAt: "2026-01-02T03:04:05.000Z",
@@ -35,7 +50,19 @@ function healthy(overrides: Partial<HostCheckDeps> = {}): HostCheckDeps {
   const hostFacts = fakeHostFacts();
   return {
     requirements: new HostRequirements({ commands, hostFacts }),
-    kvmProbe: kvm({ works: true }),
+    vmm: {
+      vmmDrivers: { outlook: () => Promise.resolve([working]) },
+      request: { driver: "auto", accel: "auto", nic: "user" },
+      obstacle: () => Promise.resolve(undefined),
+    },
+    rootDisk: {
+      rootDiskProbe: {
+        best: () => Promise.resolve({ strategy: "reflink", obstacles: [] }),
+        forget: () => undefined,
+      },
+      directory: "/nonexistent",
+    },
+    network: new UserNetwork({ lowestPort: 1024 }),
     imageStore: {
       find: () => Promise.resolve(fakeImage()),
     } as unknown as ImageStore,
@@ -49,25 +76,6 @@ function healthy(overrides: Partial<HostCheckDeps> = {}): HostCheckDeps {
     idProblem: () => Promise.resolve(undefined),
     ...overrides,
   };
-}
-
-function kvm(options: { works?: boolean; obstacle?: string }): KvmProbe {
-  const { works, obstacle } = options;
-  return {
-    obstacle: () =>
-      Promise.resolve(obstacle && { reason: obstacle, fix: "do this" }),
-    last: () =>
-      Promise.resolve(
-        works === undefined
-          ? undefined
-          : {
-              key: "",
-              works,
-              reason: "hangs",
-              checkedAt: "2026-01-02T00:00:00Z",
-            },
-      ),
-  } as unknown as KvmProbe;
 }
 
 async function check(
@@ -105,26 +113,6 @@ describe("hostChecks", () => {
     expect(
       await check("host.subordinate-ids", { idProblem, hostFacts }),
     ).toMatchObject({ status: "pass" });
-  });
-
-  it("tells an unusable device, a failed probe and one to come apart", async () => {
-    const obstacle = kvm({ obstacle: "there is no device" });
-    expect(await check("host.kvm", { kvmProbe: obstacle })).toMatchObject({
-      status: "warn",
-      detail: expect.stringContaining(
-        "there is no device, so software",
-      ) as string,
-      fix: "do this",
-    });
-    expect(
-      await check("host.kvm", { kvmProbe: kvm({ works: false }) }),
-    ).toMatchObject({
-      status: "warn",
-      detail: expect.stringContaining("hangs (probed 2026-01-02)") as string,
-    });
-    expect(await check("host.kvm", { kvmProbe: kvm({}) })).toMatchObject({
-      status: "pass",
-    });
   });
 
   it("warns of a missing image, little space and broken VMs, and fails another architecture", async () => {
@@ -205,6 +193,6 @@ describe("hostChecks", () => {
         detail: "no such directory",
       },
     ]);
-    expect(checks).toHaveLength(9);
+    expect(checks).toHaveLength(11);
   });
 });

@@ -35,6 +35,7 @@ export function fakeVm(
       diskSizeBytes: 1 << 30,
       nat: false,
       accel: "auto",
+      driver: "auto",
       plugins: [],
       ephemeral: false,
     },

@@ -64,6 +64,10 @@ async function writeManifest(
   );
 }
 
+function kernelsOf(imagesDirectory: string): string {
+  return `${imagesDirectory}/../kernels`;
+}
+
 async function setUp(vms: Parameters<typeof fakeVm>[0][] = []): Promise<{
   store: DirectoryImageStore;
   builder: FakeBuilder;
@@ -80,6 +84,7 @@ async function setUp(vms: Parameters<typeof fakeVm>[0][] = []): Promise<{
   const vmStore = new FakeVmStore(vms.map((vm) => fakeVm(vm)));
   const store = new DirectoryImageStore({
     directory,
+    kernelsDirectory: kernelsOf(directory),
     imageBuilder: builder as unknown as ImageBuilder,
     vmStore,
     logger: memoryLogger(),
@@ -237,6 +242,16 @@ describe("build", () => {
 });
 
 describe("remove", () => {
+  it("removes with an image what was unpacked of its kernel, and no other", async () => {
+    const { store, addImage, directory } = await setUp();
+    for (const id of ["one-000000000000", "two-000000000000"]) {
+      await addImage(id, id.slice(0, 3));
+      await mkdir(`${kernelsOf(directory)}/${id}`, { recursive: true });
+    }
+    await store.remove("one");
+    expect(await readdir(kernelsOf(directory))).toEqual(["two-000000000000"]);
+  });
+
   it("removes an image, by id or name", async () => {
     const { store, addImage, directory } = await setUp();
     await addImage("one-000000000000", "one");

@@ -13,7 +13,8 @@ async function setUp(
 ): Promise<{ busybox: string; modules: string }> {
   const directory = await temporaryDirectory();
   await writeFile(`${directory}/busybox`, busybox);
-  for (const module of await readList(`${initramfsDirectory}/modules`)) {
+  for (const line of await readList(`${initramfsDirectory}/modules`)) {
+    const [module = ""] = line.split(" ");
     const path = `${directory}/modules/kernel/${module}`;
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, `module ${module}`);
@@ -35,14 +36,16 @@ describe("buildInitramfs", () => {
     expect(tree.get("init")?.content.equals(script)).toBe(true);
     expect(tree.get("init")?.mode).toBe(0o755);
     const list = await readList(`${initramfsDirectory}/modules`);
-    const names = list.map((path) => path.slice(path.lastIndexOf("/") + 1));
+    const lines = list.map((path) => path.slice(path.lastIndexOf("/") + 1));
     expect(tree.get("modules")?.content.toString().trim().split("\n")).toEqual(
-      names,
+      lines,
     );
-    for (const [index, name] of names.entries())
+    for (const [index, line] of lines.entries()) {
+      const [name = ""] = line.split(" ");
       expect(tree.get(`lib/modules/${name}`)?.content.toString()).toBe(
-        `module ${list[index] ?? ""}`,
+        `module ${list[index]?.split(" ")[0] ?? ""}`,
       );
+    }
     for (const directory of ["proc", "sys", "dev", "newroot"])
       expect(tree.get(directory)?.kind).toBe("directory");
   });

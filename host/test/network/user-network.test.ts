@@ -77,5 +77,5 @@ it("finds out that the address is in use, and keeps a free one free", async () =
   await network.prepare(vm);
   await network.prepare(vm);
   await network.remove();
-  expect(network.liveEgress).toBe(false);
+  expect(network.liveEgress()).toBe(false);
 });

@@ -27,6 +27,7 @@ export function sampleVm(
       nat: true,
       plugins: ["work-disk", "nat"],
       accel: "auto",
+      driver: "auto",
       ephemeral: false,
     },
     runtime: {

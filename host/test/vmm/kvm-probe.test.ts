@@ -11,6 +11,8 @@ import {
 } from "@banger/core/testing";
 import { describe, expect, it } from "vitest";
 import { KvmProbe } from "../../src/vmm/kvm-probe.js";
+import { QemuProbe } from "../../src/vmm/qemu-probe.js";
+import { QemuProgram } from "../../src/vmm/qemu-program.js";
 import { temporaryDirectory } from "../files/temporary-directory.js";
 
 const never = new AbortController().signal;
@@ -30,7 +32,7 @@ async function scripted(
   const device = `${directory}/kvm`;
   await writeFile(device, "");
   const verdictFile = `${directory}/state/verdict.json`;
-  let version = "QEMU 7.2";
+  let version = "QEMU emulator version 7.2";
   let count = 0;
   const commands = new FakeCommandRunner().install(
     "qemu-system-x86_64",
@@ -43,7 +45,10 @@ async function scripted(
   return {
     probe: (path = device) =>
       new KvmProbe({
-        commands,
+        boot: new QemuProbe({
+          commands,
+          program: new QemuProgram({ commands }),
+        }),
         logger: memoryLogger(),
         verdictFile,
         device: path,
@@ -100,21 +105,22 @@ describe("KvmProbe", () => {
       () => success,
     );
     expect((await probe().verdict(fakeImage(), never)).works).toBe(false);
-    setVersion("QEMU 9.0");
+    setVersion("QEMU emulator version 9.0");
     expect((await probe().verdict(fakeImage(), never)).works).toBe(true);
     await probe().verdict(fakeImage({ kernelVersion: "6.12" }), never);
     expect(boots()).toBe(3);
   });
 
-  it("does not remember a device that is missing", async () => {
-    const { probe, boots } = await scripted(() => success);
+  it("says that the device is missing, and probes again when it is there", async () => {
+    const { probe, boots } = await scripted(timedOut, () => success);
     const missing = probe("/nonexistent/kvm");
-    expect(await missing.obstacle()).toMatchObject({
+    const verdict = await missing.verdict(fakeImage(), never);
+    expect(verdict).toMatchObject({
+      works: false,
       reason: "there is no /nonexistent/kvm",
     });
-    expect((await missing.verdict(fakeImage(), never)).works).toBe(false);
-    expect(await missing.last()).toBeUndefined();
-    expect(boots()).toBe(0);
+    expect(await missing.verdict(fakeImage(), never)).toEqual(verdict);
+    expect(boots()).toBe(1);
     expect((await probe().verdict(fakeImage(), never)).works).toBe(true);
   });
 

@@ -1,10 +1,7 @@
 import { fakeVm } from "@banger/core/testing";
 import { describe, expect, it } from "vitest";
-import {
-  kernelCommandLine,
-  qemuArguments,
-  qmpArgument,
-} from "../../src/vmm/qemu-arguments.js";
+import { kernelCommandLine } from "../../src/vmm/kernel-arguments.js";
+import { qemuArguments, qmpArgument } from "../../src/vmm/qemu-arguments.js";
 import { sampleLaunch, sampleMachine } from "./sample-launch.js";
 
 function valueOf(args: readonly string[], option: string): string[] {
@@ -105,6 +102,16 @@ describe("qemuArguments", () => {
     expect(args).toContain(qmpArgument(vm));
   });
 
+  it("gives a block device as one", () => {
+    const root = { path: "/dev/dm-3", format: "raw", readOnly: false } as const;
+    const args = qemuArguments(
+      sampleLaunch({ machine: sampleMachine({ drives: { root } }) }),
+    );
+    expect(valueOf(args, "-blockdev")[0]).toMatch(
+      /^node-name=root-file,driver=host_device,filename=\/dev\/dm-3,.*locking=on$/,
+    );
+  });
+
   it("attaches a TAP device without a script", () => {
     const args = qemuArguments(
       sampleLaunch({
@@ -131,4 +138,16 @@ it("adds a plugin's kernel arguments, and refuses those that are our own", () =>
       expect.objectContaining({ code: "ERR_SLOT_CONFLICT" }) as Error,
     );
   }
+});
+
+it("adds a driver's kernel arguments, which no plugin may change", () => {
+  const machine = sampleMachine({ kernelArgs: { debug: true } });
+  const own = { reboot: "k", "i8042.noaux": true } as const;
+  expect(kernelCommandLine(machine, "kvm", own)).toBe(
+    "console=ttyS0 quiet panic=-1 net.ifnames=0 random.trust_cpu=on 8250.nr_uarts=1 audit=0 reboot=k i8042.noaux debug",
+  );
+  const wanting = sampleMachine({ kernelArgs: { reboot: "a" } });
+  expect(() => kernelCommandLine(wanting, "kvm", own)).toThrow(
+    expect.objectContaining({ code: "ERR_SLOT_CONFLICT" }) as Error,
+  );
 });

@@ -12,7 +12,8 @@ import {
   type ProcessIdentity,
 } from "../../src/vmm/process-identity.js";
 import { qmpArgument, qmpSocket } from "../../src/vmm/qemu-arguments.js";
-import { exitPauseMs, QemuDriver } from "../../src/vmm/qemu-driver.js";
+import { QemuDriver } from "../../src/vmm/qemu-driver.js";
+import { exitPauseMs } from "../../src/vmm/vmm-process.js";
 import { fakeQemu } from "./fake-qemu.js";
 import { sampleLaunch } from "./sample-launch.js";
 
@@ -235,11 +236,11 @@ describe("signal", () => {
 describe("usage", () => {
   it("says what the process has used, until it ends", async () => {
     const { driver, vm, handles } = await launched();
-    const usage = await driver.usage(handles);
+    const usage = await driver.usage(vm, handles, never);
     expect(usage?.residentBytes).toBeGreaterThan(2 ** 20);
     expect(usage?.cpuMs).toBeGreaterThan(0);
     await driver.kill(vm, handles);
-    expect(await driver.usage(handles)).toBeUndefined();
+    expect(await driver.usage(vm, handles, never)).toBeUndefined();
   });
 });
 

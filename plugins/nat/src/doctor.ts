@@ -6,6 +6,7 @@ export function natChecks(
   network: Pick<Network, "mode">,
   egress: EgressMode | undefined,
   uplink: string | undefined,
+  firewall?: Check,
 ): readonly Check[] {
   const mode: Check = egress
     ? {
@@ -36,5 +37,5 @@ export function natChecks(
           status: "pass",
           detail: `the IPv4 default route leaves through ${uplink}`,
         };
-  return [mode, route];
+  return [mode, route, ...(firewall ? [firewall] : [])];
 }

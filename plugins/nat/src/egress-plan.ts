@@ -14,7 +14,6 @@ export function withEgress(
 /** What speaks against NAT for this VM on this host. Pure. */
 export function natFindings(
   vm: VmRecord,
-  network: Pick<Network, "mode">,
   egress: EgressMode | undefined,
   uplink: string | undefined,
 ): readonly Finding[] {
@@ -24,7 +23,7 @@ export function natFindings(
       {
         id: "nat.mode",
         severity: "error",
-        message: `the nat plugin does not know the network mode ${network.mode}; it knows ${knownModes.join(", ")}`,
+        message: `the nat plugin does not know the network mode ${vm.runtime.networkMode}; it knows ${knownModes.join(", ")}`,
         fix: `Start ${vm.name} without NAT: banger vm set ${vm.name} --no-nat`,
       },
     ];
@@ -51,15 +50,15 @@ export async function changeEgress(
     live: boolean;
     takingBack: boolean;
   },
-  network: Pick<Network, "mode" | "liveEgress">,
+  network: Pick<Network, "liveEgress">,
   egress: EgressMode | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   const { before, after, live, takingBack } = change;
   if (!live || before.spec.nat === after.spec.nat) return;
   // Both must agree: the network that it may be switched, the mode that it knows how. Else the record would lie.
-  if (network.liveEgress && egress?.switchLive) {
-    await egress.switchLive(after, signal);
+  if (egress?.apply && network.liveEgress(after)) {
+    await egress.apply(after, signal);
     return;
   }
   // What cannot be switched was not switched.
@@ -68,6 +67,6 @@ export async function changeEgress(
     before.name,
     after.spec.nat,
     egress?.fixedBecause ??
-      `the plugin does not know the network mode ${network.mode}`,
+      `the plugin does not know the network mode ${after.runtime.networkMode}`,
   );
 }

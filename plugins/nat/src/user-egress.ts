@@ -1,4 +1,5 @@
 import type { EgressMode } from "./egress-mode.js";
+import { findUplink } from "./uplink.js";
 
 /**
  * QEMU's user networking: QEMU itself opens the guest's connections, as the user it runs as. `restrict` is an argument of its
@@ -10,4 +11,5 @@ export const userEgress: EgressMode = {
   summary:
     "QEMU opens the guest's connections itself, without rule, forwarding or root; with NAT a guest also reaches what listens on this host's 127.0.0.1, as 10.0.2.2",
   fixedBecause: "QEMU's user networking fixes it at launch",
+  findUplink: () => findUplink(),
 };

@@ -1,13 +1,19 @@
 import { describe, expect, it } from "vitest";
 import { machineDefaults, type VmRecord } from "@banger/core";
-import { FakeNetwork, fakeVm } from "@banger/core/testing";
+import { FakeCommandRunner, FakeNetwork, fakeVm } from "@banger/core/testing";
 import { natChecks } from "../src/doctor.js";
-import { findEgressMode, type EgressMode } from "../src/egress-mode.js";
+import {
+  EgressModes,
+  knownModes,
+  type EgressMode,
+} from "../src/egress-mode.js";
 import { changeEgress, natFindings, withEgress } from "../src/egress-plan.js";
 import { defaultRoute, findUplink } from "../src/uplink.js";
 
 const signal = new AbortController().signal;
-const user = findEgressMode({ mode: "user" });
+const commands = new FakeCommandRunner();
+const modes = new EgressModes({ commands, hostFacts: { isRoot: true } });
+const user = modes.find("user");
 const off = fakeVm({ spec: { nat: false } });
 const on = fakeVm({ spec: { nat: true } });
 
@@ -29,25 +35,49 @@ describe("withEgress", () => {
 });
 
 describe("preflight", () => {
-  const bridge = { mode: "bridge" };
   it("has nothing to say about a VM without NAT", () => {
-    expect(natFindings(off, bridge, undefined, undefined)).toEqual([]);
+    expect(natFindings(off, undefined, undefined)).toEqual([]);
   });
   it("refuses a network mode that it does not know", () => {
-    expect(findEgressMode(bridge)).toBeUndefined();
-    expect(natFindings(on, bridge, undefined, "eth0")).toMatchObject([
+    expect(modes.find("tunnel")).toBeUndefined();
+    const vm = fakeVm({
+      spec: { nat: true },
+      runtime: { networkMode: "tunnel" },
+    });
+    expect(natFindings(vm, undefined, "eth0")).toMatchObject([
       {
         id: "nat.mode",
         severity: "error",
-        message: expect.stringContaining("bridge") as string,
+        message: expect.stringContaining("tunnel") as string,
       },
     ]);
   });
+  it("knows what it says that it knows", () => {
+    for (const mode of knownModes) expect(modes.find(mode)?.mode).toBe(mode);
+  });
+  it("says what guests on a bridge need, with and without NAT", async () => {
+    const asRoot = modes.find("bridge");
+    expect(await asRoot?.findings?.()).toMatchObject([
+      {
+        id: "nat.firewall",
+        severity: "error",
+        message: expect.stringContaining("iptables, ip, sysctl") as string,
+      },
+    ]);
+    for (const program of ["iptables", "ip", "sysctl"])
+      commands.install(program);
+    expect(await asRoot?.findings?.()).toEqual([]);
+    const hostFacts = { isRoot: false };
+    const asUser = new EgressModes({ commands, hostFacts }).find("bridge");
+    expect(await asUser?.findings?.()).toMatchObject([
+      { message: expect.stringContaining("root") as string },
+    ]);
+  });
   it("warns without a default route", () => {
-    expect(natFindings(on, { mode: "user" }, user, undefined)).toMatchObject([
+    expect(natFindings(on, user, undefined)).toMatchObject([
       { id: "nat.uplink", severity: "warning" },
     ]);
-    expect(natFindings(on, { mode: "user" }, user, "eth0")).toEqual([]);
+    expect(natFindings(on, user, "eth0")).toEqual([]);
   });
 });
 
@@ -57,7 +87,8 @@ describe("a change of NAT", () => {
     mode: "sample",
     summary: "sample",
     fixedBecause: "sample",
-    switchLive: async (vm) => void switched.push(vm.name),
+    findUplink: async () => "eth0",
+    apply: async (vm) => void switched.push(vm.name),
   };
   const change = (
     live: boolean,
@@ -119,14 +150,19 @@ describe("a change of NAT", () => {
   it("is refused in a mode that the plugin does not know", async () => {
     await expect(
       changeEgress(
-        { before: off, after: on, live: true, takingBack: false },
-        new FakeNetwork({ mode: "bridge", liveEgress: true }),
+        {
+          before: off,
+          after: { ...on, runtime: { ...on.runtime, networkMode: "tunnel" } },
+          live: true,
+          takingBack: false,
+        },
+        new FakeNetwork({ liveEgress: true }),
         undefined,
         signal,
       ),
     ).rejects.toMatchObject({
       code: "ERR_NAT_LIVE",
-      message: expect.stringContaining("bridge") as string,
+      message: expect.stringContaining("tunnel") as string,
     });
   });
 });

@@ -1,12 +1,15 @@
 import { abortAfter, type GuestService } from "@banger/core";
 import { vmStatsSchema } from "../../store/vm-record-schema.js";
 import {
+  agentExecAnswer,
+  agentExecBody,
   forwardBody,
   forwardParams,
   healthAnswer,
   pingAnswer,
   portsAnswer,
   publishedPort,
+  type AgentExecAnswer,
 } from "../guest-schemas.js";
 import { operationRoute, readRoute, type Route } from "../route.js";
 import { vmParams } from "../schemas.js";
@@ -58,6 +61,40 @@ export function guestRoutes({
       params: vmParams,
       handle: ({ params }, left) =>
         guestService.stats(params.vm, limited(left)),
+    }),
+    operationRoute({
+      method: "POST",
+      path: "/v1/vms/:vm/agent/exec",
+      summary:
+        "Run a process through the guest's agent, without network and SSH; ended when the client leaves",
+      answer: agentExecAnswer,
+      params: vmParams,
+      body: agentExecBody,
+      title: ({ params, body }) =>
+        `run ${body.argv[0]} in ${params.vm} through its agent`,
+      handle: async (
+        { params, body: { argv, input } },
+        { signal },
+      ): Promise<AgentExecAnswer> => {
+        const command =
+          input === undefined
+            ? { argv }
+            : { argv, input: Buffer.from(input, "base64") };
+        const { exit, stdout, stderr } = await guestService.execByAgent(
+          params.vm,
+          command,
+          signal,
+        );
+        const base64 = (bytes: Uint8Array): string =>
+          Buffer.from(bytes).toString("base64");
+        return {
+          ...(exit.signal === undefined
+            ? { exitCode: exit.exitCode }
+            : { signal: exit.signal }),
+          stdout: base64(stdout),
+          stderr: base64(stderr),
+        };
+      },
     }),
     operationRoute({
       method: "POST",

@@ -1,0 +1,107 @@
+import { expect, it } from "vitest";
+import type { VmmRequest, VmRecord, VmRuntime } from "@banger/core";
+import {
+  fakeDaemon,
+  FakeHost,
+  fakeOperation,
+  fakeThings,
+} from "@banger/core/testing";
+
+function bench() {
+  const host = new FakeHost();
+  const requests: VmmRequest[] = [];
+  const { choose } = host.vmmDrivers;
+  host.vmmDrivers.choose = (request, image, operation) => {
+    requests.push(request);
+    return choose(request, image, operation);
+  };
+  const { vmService } = fakeDaemon(host);
+  const recorded = async (id: VmRecord["id"]): Promise<VmRuntime> => {
+    const vm = await host.vmStore.find(id);
+    if (!vm) throw new Error(`there is no row ${id}`);
+    return vm.runtime;
+  };
+  return { host, vmService, requests, recorded };
+}
+
+it("asks for a driver by what the VM needs, from the second start on with its disk's format", async () => {
+  const { vmService, requests } = bench();
+  const { id } = await vmService.launch({ accel: "kvm" }, fakeOperation());
+  await vmService.restart(id, fakeOperation());
+  const first = { driver: "auto", accel: "kvm", nic: "user" };
+  expect(requests).toEqual([first, { ...first, diskFormat: "qcow2" }]);
+});
+
+it("records what the driver and the disk are called before they are made", async () => {
+  const { host, vmService, recorded } = bench();
+  const { ensure } = host.rootDisks;
+  const seen: VmRuntime[] = [];
+  host.rootDisks.ensure = async (vm, image, record, signal) => {
+    seen.push(await recorded(vm.id));
+    await ensure(
+      vm,
+      image,
+      async (names) => {
+        await record(names);
+        seen.push(await recorded(vm.id));
+      },
+      signal,
+    );
+  };
+  const { id } = await vmService.launch({}, fakeOperation());
+  const [before, after] = seen;
+  expect(before).toMatchObject({
+    driver: "fake",
+    rootDisk: "qcow2",
+    jailDirectory: fakeThings.jail(id),
+    prepared: true,
+  });
+  expect(before).not.toHaveProperty("baseLoop");
+  expect(after).toMatchObject({ baseLoop: fakeThings.loop(id) });
+});
+
+it("forgets the names with what they named, and keeps how the disk was made", async () => {
+  const { host, vmService, recorded } = bench();
+  const { id } = await vmService.launch({}, fakeOperation());
+  await vmService.stop(id, {}, fakeOperation());
+  const runtime = await recorded(id);
+  expect(runtime).not.toHaveProperty("baseLoop");
+  expect(runtime).not.toHaveProperty("jailDirectory");
+  expect(runtime.rootDisk).toBe("qcow2");
+  expect(host.inventory()).toEqual([
+    fakeThings.directory(id),
+    fakeThings.rootDisk(id),
+  ]);
+});
+
+it("removes what an earlier run left before it gives new names", async () => {
+  const { host, vmService, recorded } = bench();
+  const { id } = await vmService.launch({}, fakeOperation());
+  host.calls.expect({ at: 1, call: "rootDisks.release", moment: "before" });
+  await expect(vmService.stop(id, {}, fakeOperation())).rejects.toMatchObject({
+    code: "ERR_SEVERAL",
+  });
+  expect(await recorded(id)).toMatchObject({
+    prepared: true,
+    baseLoop: fakeThings.loop(id),
+  });
+  // The next run's device has another number.
+  const { ensure } = host.rootDisks;
+  host.rootDisks.ensure = (vm, image, record, signal) =>
+    ensure(vm, image, () => record({ baseLoop: "loop other" }), signal);
+  host.calls.expect();
+  await vmService.start(id, fakeOperation());
+  const { log } = host.calls;
+  expect(log.indexOf("rootDisks.release")).toBeGreaterThan(-1);
+  expect(log.indexOf("rootDisks.release")).toBeLessThan(
+    log.indexOf("rootDisks.ensure"),
+  );
+});
+
+it("refuses a driver that this install does not have before there is a VM", async () => {
+  const { host, vmService } = bench();
+  await expect(
+    vmService.launch({ driver: "xen" }, fakeOperation()),
+  ).rejects.toThrow("there is no VMM driver xen");
+  expect(await host.vmStore.list()).toEqual([]);
+});

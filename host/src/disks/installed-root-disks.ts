@@ -1,0 +1,126 @@
+import { dirname } from "node:path";
+import {
+  throwIfCancelled,
+  type CommandRunner,
+  type DiskFormat,
+  type Drive,
+  type Image,
+  type Logger,
+  type RootDiskNames,
+  type RootDisks,
+  type RootDiskStrategy,
+  type VmRecord,
+} from "@banger/core";
+import { ensureCopy } from "./copy-root-disk.js";
+import type { DeviceTree } from "./loop-devices.js";
+import { ensureQcow2 } from "./qcow2-root-disk.js";
+import {
+  cloneFile,
+  ensureReflink,
+  type CloneFile,
+} from "./reflink-root-disk.js";
+import {
+  RootDiskFormatError,
+  RootDiskUnavailableError,
+} from "./root-disk-errors.js";
+import {
+  findRootDisk,
+  rootDiskFile,
+  rootDiskFormats,
+} from "./root-disk-files.js";
+import type { RootDiskProbe } from "./root-disk-probe.js";
+import { snapshotNames, SnapshotRootDisks } from "./snapshot-root-disk.js";
+
+/** Root disks of every kind: a new one of the best kind that this host gives, one that is there as it was made. */
+export class InstalledRootDisks implements RootDisks {
+  readonly #commands: CommandRunner;
+  readonly #logger: Logger;
+  readonly #probe: RootDiskProbe;
+  readonly #clone: CloneFile;
+  readonly #snapshots: SnapshotRootDisks;
+
+  /** @param imageFile path of an image's root file system, which need not exist any more */
+  constructor(deps: {
+    readonly commands: CommandRunner;
+    readonly logger: Logger;
+    readonly rootDiskProbe: RootDiskProbe;
+    readonly imageFile: (imageId: string) => string;
+    readonly clone?: CloneFile;
+    readonly devices?: DeviceTree;
+    /** between attempts to remove a device that is in use */
+    readonly pauseMs?: number;
+  }) {
+    this.#commands = deps.commands;
+    this.#logger = deps.logger;
+    this.#probe = deps.rootDiskProbe;
+    this.#clone = deps.clone ?? cloneFile;
+    this.#snapshots = new SnapshotRootDisks(deps);
+  }
+
+  /** The VM's directory must exist: a probe makes a file there for a moment. */
+  async choose(
+    vm: VmRecord,
+    formats: readonly [DiskFormat, ...DiskFormat[]],
+    image: Image,
+    signal: AbortSignal,
+  ): Promise<RootDiskStrategy> {
+    throwIfCancelled(signal, "choosing the root disk");
+    const found = await findRootDisk(vm);
+    if (found === undefined) {
+      const directory = dirname(rootDiskFile(vm, "copy"));
+      const { rootfs } = image.files;
+      return (await this.#probe.best(formats[0], directory, rootfs)).strategy;
+    }
+    const format = rootDiskFormats[found];
+    if (!formats.includes(format))
+      throw new RootDiskFormatError(vm, format, formats);
+    return found;
+  }
+
+  drive(vm: VmRecord): Drive {
+    const strategy = strategyOf(vm);
+    return {
+      path:
+        strategy === "snapshot"
+          ? snapshotNames(vm).dmDevice
+          : rootDiskFile(vm, strategy),
+      format: rootDiskFormats[strategy],
+      readOnly: false,
+    };
+  }
+
+  async ensure(
+    vm: VmRecord,
+    image: Image,
+    record: (names: RootDiskNames) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const strategy = strategyOf(vm);
+    switch (strategy) {
+      case "qcow2":
+        return ensureQcow2(this.#commands, vm, image, signal);
+      case "reflink":
+        return ensureReflink(this.#clone, vm, image, signal);
+      case "copy": {
+        const deps = { commands: this.#commands, logger: this.#logger };
+        return ensureCopy(deps, vm, image, signal);
+      }
+      case "snapshot": {
+        const obstacle = await this.#probe.snapshotObstacle();
+        if (obstacle)
+          throw new RootDiskUnavailableError(vm, strategy, obstacle);
+        return this.#snapshots.ensure(vm, image, record, signal);
+      }
+    }
+  }
+
+  async release(vm: VmRecord): Promise<void> {
+    // Also with another kind in the record: it may be behind what was made.
+    await this.#snapshots.release(vm);
+  }
+}
+
+/** A record without one is of a VM that was started before there were others. */
+function strategyOf(vm: VmRecord): RootDiskStrategy {
+  return vm.runtime.rootDisk ?? "qcow2";
+}

@@ -1,0 +1,122 @@
+import type { CommandRunner } from "@banger/core";
+import type { BridgeSettings } from "./bridge-settings.js";
+import { IpCommand, type NetworkDevice } from "./ip-command.js";
+import { overlap, parseCidr, renderSubnet } from "./ipv4.js";
+import { NetworkConflictError } from "./network-errors.js";
+
+/** The bridge that joins the guests' TAP devices to the host. It stays when its last VM is gone: the next one needs it. */
+export class BridgeDevice {
+  readonly #settings: BridgeSettings;
+  readonly #commands: CommandRunner;
+  readonly #ip: IpCommand;
+
+  constructor(settings: BridgeSettings, commands: CommandRunner) {
+    this.#settings = settings;
+    this.#commands = commands;
+    this.#ip = new IpCommand(commands);
+  }
+
+  /**
+   * The bridge with its address, up. Idempotent, and finishes one that was left half made. One caller at a time.
+   * @throws {@link NetworkConflictError} when its name or its subnet belongs to something else
+   */
+  async ensure(signal: AbortSignal): Promise<void> {
+    const { name, address, subnet } = this.#settings;
+    const before = await this.#ip.device(name, signal);
+    const cidr = `${address}/${String(subnet.prefix)}`;
+    const problem = describeConflict(this.#settings, before);
+    if (problem !== undefined) throw conflict(problem, name);
+    if (before?.isUp && before.addresses.includes(cidr)) return;
+    const route = await this.conflictingRoute(signal);
+    if (route !== undefined)
+      throw new NetworkConflictError(
+        `the guests' subnet ${renderSubnet(subnet)} overlaps a route of this host: ${route}`,
+        {
+          hint: "Choose another subnet: address in section [network] of the configuration",
+        },
+      );
+    if (!before) await this.#make(signal);
+    // Also for one that a daemon left half made.
+    await this.#close(signal);
+    if (!before?.addresses.includes(cidr))
+      await this.#ip.run(["address", "add", cidr, "dev", name], signal);
+    await this.#ip.run(["link", "set", "dev", name, "up"], signal);
+  }
+
+  /** What is in the way of the bridge, a line; `undefined` when it is as it should be or can be made. Reads only. */
+  async problem(): Promise<string | undefined> {
+    const device = await this.#ip.device(this.#settings.name);
+    const conflicting = describeConflict(this.#settings, device);
+    if (conflicting !== undefined) return conflicting;
+    const route = await this.conflictingRoute();
+    return route === undefined
+      ? undefined
+      : `the guests' subnet ${renderSubnet(this.#settings.subnet)} overlaps a route of this host: ${route}`;
+  }
+
+  /** A route to addresses of the guests through something else than the bridge, as `ip route` names it. */
+  async conflictingRoute(signal?: AbortSignal): Promise<string | undefined> {
+    const { name, subnet } = this.#settings;
+    const routes = await this.#ip.list(["-4", "route", "show"], signal);
+    for (const { dst, dev } of routes) {
+      // The default route is for whatever has no other.
+      const to = typeof dst === "string" ? parseCidr(dst) : undefined;
+      if (!to || to.prefix === 0 || dev === name) continue;
+      if (overlap(to, subnet))
+        return typeof dev === "string"
+          ? `${String(dst)} dev ${dev}`
+          : String(dst);
+    }
+    return undefined;
+  }
+
+  async #make(signal: AbortSignal): Promise<void> {
+    const { name, subnet } = this.#settings;
+    // An address of its own: else it takes the lowest of its ports, and the guests' gateway changes as VMs come and go.
+    const bytes = subnet.first.toString(16).padStart(8, "0").match(/../g) ?? [];
+    const mac = ["02", "fc", ...bytes].join(":");
+    const args = ["link", "add", "name", name, "address", mac];
+    await this.#ip.run([...args, "type", "bridge"], signal);
+  }
+
+  /**
+   * Closes the way beyond the host, whatever the host's own settings are: the kernel forwards nothing from the bridge until a plugin
+   * opens it, and takes no IPv6 from it, for which there are neither addresses nor rules.
+   */
+  async #close(signal: AbortSignal): Promise<void> {
+    const { name } = this.#settings;
+    await this.#commands.run({
+      file: "sysctl",
+      // `-e`: a kernel without IPv6 has no such key.
+      args: [
+        "-e",
+        "-q",
+        "-w",
+        `net.ipv4.conf.${name}.forwarding=0`,
+        `net.ipv6.conf.${name}.disable_ipv6=1`,
+      ],
+      timeoutMs: 10_000,
+      signal,
+    });
+  }
+}
+
+function describeConflict(
+  { name, address, subnet }: BridgeSettings,
+  device: NetworkDevice | undefined,
+): string | undefined {
+  if (!device) return undefined;
+  if (device.kind !== "bridge")
+    return `the device ${name} is no bridge but ${device.kind ?? "hardware"}`;
+  const wanted = `${address}/${String(subnet.prefix)}`;
+  const { addresses } = device;
+  return addresses.length === 0 || addresses.includes(wanted)
+    ? undefined
+    : `the bridge ${name} has the address ${addresses.join(", ")} and not ${wanted}`;
+}
+
+function conflict(problem: string, name: string): NetworkConflictError {
+  return new NetworkConflictError(problem, {
+    hint: `Name another bridge in section [network] of the configuration, or remove this one when nothing uses it: ip link delete ${name}`,
+  });
+}

@@ -1,0 +1,110 @@
+import { CommandFailedError, type CommandRunner } from "@banger/core";
+import { parseJson } from "../files/parse-json.js";
+
+/** Netlink answers at once; a minute is a host that is in trouble, ms. */
+const timeoutMs = 60_000;
+
+/** One object of `ip -json`; fields are read as what they turn out to be. */
+export type IpObject = Readonly<Record<string, unknown>>;
+
+/** iproute2's `ip`. */
+export class IpCommand {
+  readonly #commands: CommandRunner;
+
+  constructor(commands: CommandRunner) {
+    this.#commands = commands;
+  }
+
+  /**
+   * Runs `ip` with these arguments.
+   * @throws ToolMissingError, CommandFailedError, CancelledError
+   */
+  async run(args: readonly string[], signal?: AbortSignal): Promise<void> {
+    await this.#commands.run({ file: "ip", args, timeoutMs, ...only(signal) });
+  }
+
+  /**
+   * What `ip -json` lists.
+   * @throws as {@link IpCommand.run}; Error when it is no list
+   */
+  async list(
+    args: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<readonly IpObject[]> {
+    const { stdout } = await this.#commands.run({
+      file: "ip",
+      args: ["-json", ...args],
+      timeoutMs,
+      ...only(signal),
+    });
+    return parseList(stdout);
+  }
+
+  /** The device with its kind and its IPv4 addresses, or `undefined` when there is none of this name. */
+  async device(
+    name: string,
+    signal?: AbortSignal,
+  ): Promise<NetworkDevice | undefined> {
+    const args = ["-json", "-details", "address", "show", "dev", name];
+    const result = await this.#commands.run({
+      file: "ip",
+      args,
+      timeoutMs,
+      okExitCodes: [0, 1],
+      ...only(signal),
+    });
+    if (result.exitCode === 0) {
+      const [found] = parseList(result.stdout);
+      return found && readDevice(found);
+    }
+    // 1 is any failure of `ip` itself.
+    if (/ does not exist/.test(result.stderr)) return undefined;
+    throw new CommandFailedError({ file: "ip", args }, "failed", result);
+  }
+}
+
+/** A network device of the host, as far as it matters here. */
+export interface NetworkDevice {
+  /** `bridge`, `tun`, `veth`; absent for hardware */
+  readonly kind?: string;
+  /** `tap` or `tun`, of devices of the kind `tun` */
+  readonly tunType?: string;
+  /** bridge that it is a port of */
+  readonly master?: string;
+  readonly isUp: boolean;
+  /** IPv4, with prefix length */
+  readonly addresses: readonly string[];
+}
+
+function readDevice(found: IpObject): NetworkDevice {
+  const info = isObject(found["linkinfo"]) ? found["linkinfo"] : {};
+  const data = isObject(info["info_data"]) ? info["info_data"] : {};
+  const { info_kind: kind } = info;
+  const { type: tunType } = data;
+  const { master, flags, addr_info: addresses } = found;
+  return {
+    ...(typeof kind === "string" ? { kind } : {}),
+    ...(typeof tunType === "string" ? { tunType } : {}),
+    ...(typeof master === "string" ? { master } : {}),
+    isUp: Array.isArray(flags) && flags.includes("UP"),
+    addresses: (Array.isArray(addresses) ? addresses : [])
+      .filter(isObject)
+      .filter(({ family }) => family === "inet")
+      .map(({ local, prefixlen }) => `${String(local)}/${String(prefixlen)}`),
+  };
+}
+
+function parseList(text: string): readonly IpObject[] {
+  // Of nothing to list, some versions print nothing.
+  const value = text.trim() === "" ? [] : parseJson(text);
+  if (!Array.isArray(value)) throw new Error("ip -json printed no list");
+  return value.filter(isObject);
+}
+
+function isObject(value: unknown): value is IpObject {
+  return typeof value === "object" && value !== null;
+}
+
+function only(signal: AbortSignal | undefined): { signal?: AbortSignal } {
+  return signal === undefined ? {} : { signal };
+}

@@ -1,0 +1,64 @@
+import { readFile, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { MachineConfig, VmId } from "@banger/core";
+import { hasErrorCode } from "../../files/error-code.js";
+import { jailedProgram } from "./jail-directory.js";
+
+/** What a Firecracker needs beside its guest's memory: its own, and the kernel's for KVM, disks and network, MiB. */
+const overheadMiB = 256;
+
+/** Threads beside those of the vCPUs, and room for those that the kernel starts for a KVM. */
+const otherThreads = 32;
+
+/** Length of a scheduling period, µs: the kernel's own default. */
+const periodUs = 100_000;
+
+/** How often an emptied cgroup is looked at until the kernel has let go of its last process, and the pause in between, ms. */
+const removalTries = 100;
+const removalPauseMs = 10;
+
+/**
+ * Limits of a VM's process for the jailer, as `<file>=<value>`. Pure. One CPU more than the guest has: its devices run in threads of their
+ * own.
+ * @see Linux, Documentation/admin-guide/cgroup-v2.rst
+ */
+export function cgroupLimits({
+  memoryMiB,
+  vcpus,
+}: MachineConfig): readonly string[] {
+  const memoryBytes = (memoryMiB + overheadMiB) * 2 ** 20;
+  return [
+    `memory.max=${String(memoryBytes)}`,
+    `pids.max=${String(vcpus + otherThreads)}`,
+    `cpu.max=${String((vcpus + 1) * periodUs)} ${String(periodUs)}`,
+  ];
+}
+
+/** Is cgroup v2 there, with all controllers that {@link cgroupLimits} needs? */
+export async function hasCgroupLimits(root: string): Promise<boolean> {
+  try {
+    const text = await readFile(join(root, "cgroup.controllers"), "utf8");
+    const controllers = text.trim().split(" ");
+    return ["memory", "pids", "cpu"].every((controller) =>
+      controllers.includes(controller),
+    );
+  } catch (error) {
+    if (hasErrorCode(error, "ENOENT", "ENOTDIR")) return false;
+    throw error;
+  }
+}
+
+/** Removes the cgroup that the jailer made for a VM. Idempotent. Its processes must have ended. */
+export async function removeCgroup(root: string, id: VmId): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await rmdir(join(root, jailedProgram, id));
+      return;
+    } catch (error) {
+      if (hasErrorCode(error, "ENOENT", "ENOTDIR")) return;
+      if (!hasErrorCode(error, "EBUSY") || tries >= removalTries) throw error;
+      await sleep(removalPauseMs);
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import { constants } from "node:fs";
+import { lstat, open, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { hasErrorCode } from "../../files/error-code.js";
+import { identifyProcess, type ProcessIdentity } from "../process-identity.js";
+import { jailedProgram, jailRootOf } from "./jail-directory.js";
+
+/** Longest text of a pid. */
+const pidBytes = 16;
+
+/**
+ * Does a process, whoever's it is, have the root of this jail as its root? Only root can have put it there. False when it has ended, or
+ * the jail is gone.
+ */
+export async function isInJail(
+  pid: number,
+  jailDirectory: string,
+): Promise<boolean> {
+  try {
+    // Not the path that the link says: in a mount namespace of its own every root is `/`.
+    const own = await stat(`/proc/${String(pid)}/root`, { bigint: true });
+    const jail = await lstat(jailRootOf(jailDirectory), { bigint: true });
+    return own.dev === jail.dev && own.ino === jail.ino;
+  } catch (error) {
+    if (hasErrorCode(error, "ENOENT", "ENOTDIR", "ESRCH", "EACCES", "EPERM"))
+      return false;
+    throw error;
+  }
+}
+
+/** The process that the jailer wrote down in a jail; the process itself can write there too. `undefined` when there is none. */
+export async function readJailPid(
+  jailDirectory: string,
+): Promise<ProcessIdentity | undefined> {
+  const path = join(jailRootOf(jailDirectory), `${jailedProgram}.pid`);
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(
+    (error: unknown) => {
+      if (hasErrorCode(error, "ENOENT", "ENOTDIR", "ELOOP", "ENXIO", "EACCES"))
+        return undefined;
+      throw error;
+    },
+  );
+  if (!file) return undefined;
+  try {
+    if (!(await file.stat()).isFile()) return undefined;
+    const buffer = Buffer.alloc(pidBytes);
+    const { bytesRead } = await file.read({ buffer, position: 0 });
+    const text = buffer.toString("latin1", 0, bytesRead).trim();
+    if (!/^[1-9]\d{0,9}$/.test(text)) return undefined;
+    return await identifyProcess(Number(text));
+  } finally {
+    await file.close();
+  }
+}

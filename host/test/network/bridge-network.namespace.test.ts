@@ -1,0 +1,258 @@
+import { macAddress, type VmRecord } from "@banger/core";
+import { fakeVm, fakeVmId } from "@banger/core/testing";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { BridgeNetwork } from "../../src/network/bridge-network.js";
+import { parseBridgeSettings } from "../../src/network/bridge-settings.js";
+import { SourceGuard } from "../../src/network/source-guard.js";
+import { TapDevices } from "../../src/network/tap-device.js";
+import { NetworkNamespace, namespacesWork } from "./network-namespace.js";
+
+const signal = new AbortController().signal;
+const works = await namespacesWork("nft", "sysctl");
+if (!works)
+  console.warn(
+    "The bridge was NOT tested for real: root, iproute2, procps and nftables are needed.",
+  );
+
+interface Link {
+  readonly ifname: string;
+  readonly address: string;
+  readonly flags: readonly string[];
+  readonly master?: string;
+  readonly linkinfo?: { readonly info_data?: { readonly user?: string } };
+}
+
+/** ms; each command enters a namespace, and a packet that is dropped costs its time-out. */
+const timeout = 60_000;
+
+describe.runIf(works)("in a network namespace", { timeout }, () => {
+  let host: NetworkNamespace;
+  beforeEach(async () => {
+    host = await NetworkNamespace.make();
+  });
+  afterEach(() => host.remove());
+
+  const networkOf = (address = "172.16.0.1/24", tapOwner = 0): BridgeNetwork =>
+    new BridgeNetwork({
+      commands: host,
+      isRoot: true,
+      settings: parseBridgeSettings("br-fc", address),
+      tapOwner,
+      nameservers: () => ["10.0.0.53"],
+    });
+  const vmOf = (network: BridgeNetwork, lease = 1): VmRecord => {
+    const id = fakeVmId(0xabcdef010000 + lease * 0x10000);
+    return fakeVm({
+      id,
+      name: `otter-${String(lease)}`,
+      runtime: { networkMode: "bridge", ...network.addresses(lease, id) },
+    });
+  };
+  const links = async (): Promise<readonly Link[]> =>
+    JSON.parse(await host.sh("ip -json -details link show")) as Link[];
+  const link = async (name: string): Promise<Link | undefined> =>
+    (await links()).find(({ ifname }) => ifname === name);
+  const names = async (): Promise<readonly string[]> =>
+    (await links()).map(({ ifname }) => ifname).sort();
+  const state = async (): Promise<readonly string[]> => [
+    await host.sh("ip link show"),
+    await host.sh("ip address show"),
+    await host.sh("ip route show table all"),
+    await host.sh("nft list ruleset"),
+    await host.sh("sysctl net.ipv4.conf net.ipv6.conf.br-fc.disable_ipv6"),
+  ];
+
+  it("makes bridge and TAP device, twice like once, and removes the TAP device", async () => {
+    const network = networkOf(undefined, 65534);
+    const vm = vmOf(network);
+    const { tapDevice = "" } = vm.runtime;
+    await network.prepare(vm, signal);
+    expect(await names()).toEqual(["br-fc", "lo", tapDevice]);
+    const tap = await link(tapDevice);
+    expect(tap?.master).toBe("br-fc");
+    expect(tap?.flags).toContain("UP");
+    expect(tap?.linkinfo?.info_data?.user).toBe("nobody");
+    expect((await link("br-fc"))?.address).toBe("02:fc:ac:10:00:00");
+    expect(await host.sh("ip -4 -br address show dev br-fc")).toMatch(
+      /172\.16\.0\.1\/24\s*$/,
+    );
+    const once = await state();
+    await network.prepare(vm, signal);
+    expect(await state()).toEqual(once);
+    await network.remove(vm);
+    await network.remove(vm);
+    expect(await names()).toEqual(["br-fc", "lo"]);
+    expect(await host.sh("nft list ruleset")).toBe("");
+  });
+
+  it("makes nothing to remove something", async () => {
+    const network = networkOf();
+    await network.remove(vmOf(network));
+    expect(await names()).toEqual(["lo"]);
+  });
+
+  it("makes one bridge for VMs that start together, and keeps its address", async () => {
+    const network = networkOf();
+    const vms = [1, 2, 3, 4].map((lease) => vmOf(network, lease));
+    await Promise.all(vms.map((vm) => network.prepare(vm, signal)));
+    const taps = vms.map(({ runtime }) => runtime.tapDevice ?? "");
+    expect(await names()).toEqual(["br-fc", "lo", ...taps].sort());
+    const { address } = (await link("br-fc")) ?? {};
+    for (const vm of vms) await network.remove(vm);
+    expect((await link("br-fc"))?.address).toBe(address);
+  });
+
+  it("closes the bridge whatever the host forwards", async () => {
+    await host.sh("sysctl -q -w net.ipv4.ip_forward=1");
+    const network = networkOf();
+    await network.prepare(vmOf(network), signal);
+    expect(await host.sh("sysctl -n net.ipv4.conf.br-fc.forwarding")).toBe(
+      "0\n",
+    );
+    expect(await host.sh("sysctl -n net.ipv6.conf.br-fc.disable_ipv6")).toBe(
+      "1\n",
+    );
+    expect(await host.sh("sysctl -n net.ipv4.ip_forward")).toBe("1\n");
+  });
+
+  it("finishes a bridge that was left half made", async () => {
+    await host.sh("ip link add br-fc type bridge");
+    const network = networkOf();
+    await network.prepare(vmOf(network), signal);
+    expect((await link("br-fc"))?.flags).toContain("UP");
+    expect(await host.sh("ip -4 -br address show dev br-fc")).toContain(
+      "172.16.0.1/24",
+    );
+    expect(await network.check()).toMatchObject({ status: "pass" });
+  });
+
+  it.each([
+    ["the same subnet", "172.16.0.7/24"],
+    ["a wider one", "172.16.3.7/12"],
+    ["a part", "172.16.0.129/25"],
+  ])(
+    "refuses a subnet that the host has elsewhere: %s",
+    async (_what, taken) => {
+      await host.sh("ip link add other type bridge");
+      await host.sh(`ip address add ${taken} dev other`);
+      await host.sh("ip link set other up");
+      const network = networkOf();
+      const vm = vmOf(network);
+      await expect(network.prepare(vm, signal)).rejects.toMatchObject({
+        code: "ERR_NETWORK_CONFLICT",
+        message: expect.stringContaining("dev other") as string,
+      });
+      expect(await names()).toEqual(["lo", "other"]);
+      expect(await network.check()).toMatchObject({
+        status: "fail",
+        detail: expect.stringContaining("dev other") as string,
+      });
+    },
+  );
+
+  it("does not mind the default route and other subnets", async () => {
+    await host.sh("ip link add other type bridge");
+    await host.sh("ip address add 192.168.9.2/24 dev other");
+    await host.sh("ip link set other up");
+    await host.sh("ip route add default via 192.168.9.1");
+    await host.sh("ip route add blackhole 10.9.0.0/16");
+    const network = networkOf();
+    await network.prepare(vmOf(network), signal);
+    expect(await host.sh("ip route show default")).toContain("dev other");
+  });
+
+  it("refuses a bridge of another address, and a device that is none", async () => {
+    const network = networkOf();
+    const vm = vmOf(network);
+    const conflict = (text: string) => ({
+      code: "ERR_NETWORK_CONFLICT",
+      kind: "conflict",
+      message: expect.stringContaining(text) as string,
+    });
+    await host.sh("ip link add br-fc type bridge");
+    await host.sh("ip address add 10.9.0.1/24 dev br-fc");
+    await expect(network.prepare(vm, signal)).rejects.toMatchObject(
+      conflict("10.9.0.1/24"),
+    );
+    await host.sh("ip link delete br-fc");
+    await host.sh("ip link add br-fc type veth peer name other");
+    await expect(network.prepare(vm, signal)).rejects.toMatchObject(
+      conflict("veth"),
+    );
+    expect(await names()).toEqual(["br-fc", "lo", "other"]);
+  });
+
+  it("refuses a TAP device's name that something else has", async () => {
+    const network = networkOf();
+    const vm = vmOf(network);
+    const { tapDevice = "" } = vm.runtime;
+    await host.sh(`ip link add ${tapDevice} type bridge`);
+    await expect(network.prepare(vm, signal)).rejects.toMatchObject({
+      code: "ERR_NETWORK_CONFLICT",
+      message: expect.stringContaining(tapDevice) as string,
+    });
+  });
+
+  it("can be cancelled", async () => {
+    const network = networkOf();
+    const aborted = AbortSignal.abort();
+    await expect(network.prepare(vmOf(network), aborted)).rejects.toMatchObject(
+      { code: "ERR_CANCELLED" },
+    );
+    expect(await names()).toEqual(["lo"]);
+  });
+
+  describe("with a guest, which is a namespace behind a veth in place of the TAP device", () => {
+    const connect = `
+      const [host, port, localAddress] = process.argv.slice(1);
+      const socket = require("node:net").connect({ host, port: Number(port), localAddress, timeout: 1500 });
+      const end = (text) => { console.log(text); process.exit(); };
+      socket.on("connect", () => end("connected")).on("timeout", () => end("timeout")).on("error", (error) => end(error.code));`;
+    let guests: NetworkNamespace[] = [];
+    afterEach(async () => {
+      for (const guest of guests) await guest.remove();
+      guests = [];
+    });
+
+    const boot = async (
+      network: BridgeNetwork,
+      lease: number,
+    ): Promise<NetworkNamespace> => {
+      const vm = vmOf(network, lease);
+      const { tapDevice = "" } = vm.runtime;
+      await network.prepare(vm, signal);
+      await host.sh(`ip link delete ${tapDevice}`);
+      const guest = await NetworkNamespace.make();
+      guests.push(guest);
+      const peer = `peer name eth0 address ${macAddress(vm.id)} netns ${String(guest.pid)}`;
+      await host.sh(`ip link add ${tapDevice} type veth ${peer}`);
+      await new SourceGuard(host).ensure(tapDevice, vm, signal);
+      await new TapDevices(host).join(tapDevice, "br-fc", signal);
+      await guest.sh(
+        `ip address add ${network.guestNetwork(vm).address} dev eth0`,
+      );
+      await guest.sh("ip link set eth0 up");
+      return guest;
+    };
+
+    it("lets it reach the host and the others, as itself and nobody else", async () => {
+      const network = networkOf();
+      const guest = await boot(network, 1);
+      const other = await boot(network, 2);
+      // Nothing listens: that it is refused shows that there and back it gets.
+      expect(await guest.node(connect, "172.16.0.1", "7")).toBe("ECONNREFUSED");
+      expect(await other.node(connect, "172.16.0.2", "7")).toBe("ECONNREFUSED");
+      expect(await host.node(connect, "172.16.0.2", "22")).toBe("ECONNREFUSED");
+      // An address of nobody, and then the one of the other.
+      await guest.sh("ip address add 172.16.0.9/24 dev eth0");
+      expect(
+        await guest.node(connect, "172.16.0.1", "7", "172.16.0.9"),
+      ).not.toBe("ECONNREFUSED");
+      await guest.sh("ip link set eth0 address 02:00:00:00:00:09");
+      expect(
+        await guest.node(connect, "172.16.0.1", "7", "172.16.0.2"),
+      ).not.toBe("ECONNREFUSED");
+      expect(await other.node(connect, "172.16.0.1", "7")).toBe("ECONNREFUSED");
+    });
+  });
+});

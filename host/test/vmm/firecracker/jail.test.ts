@@ -1,0 +1,496 @@
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  access,
+  chmod,
+  chown,
+  link,
+  lstat,
+  mkdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { connect } from "node:net";
+import type { VmHandles, VmmLaunch } from "@banger/core";
+import { FakeCommandRunner } from "@banger/core/testing";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { ExecaCommandRunner } from "../../../src/commands/execa-command-runner.js";
+import {
+  removeJailDirectory,
+  requireSafeDirectory,
+} from "../../../src/vmm/firecracker/jail-directory.js";
+import {
+  deviceNumbers,
+  isAccessible,
+  placeInJail,
+} from "../../../src/vmm/firecracker/jail-files.js";
+import {
+  isJailerOf,
+  jailerArguments,
+} from "../../../src/vmm/firecracker/jail.js";
+import {
+  apiSocket,
+  vsockSocket,
+} from "../../../src/vmm/firecracker/vm-process.js";
+import { isInJail } from "../../../src/vmm/firecracker/jailed-process.js";
+import {
+  cgroupLimits,
+  hasCgroupLimits,
+  removeCgroup,
+} from "../../../src/vmm/firecracker/jail-cgroup.js";
+import { identifyProcess, isAlive } from "../../../src/vmm/process-identity.js";
+import { temporaryDirectory } from "../../files/temporary-directory.js";
+import { sampleLaunch, sampleMachine } from "../sample-launch.js";
+import { fakeFirecracker } from "./fake-firecracker.js";
+import { fakeJailer } from "./fake-jailer.js";
+
+const never = new AbortController().signal;
+const isRoot = process.getuid?.() === 0;
+/** An owner of the install who is not root. */
+const nobody = { uid: 65534, gid: 65534 };
+
+async function jailedFake(): Promise<
+  Awaited<ReturnType<typeof fakeFirecracker>> & { jail: string }
+> {
+  const directory = await temporaryDirectory();
+  const fake = await fakeFirecracker(
+    {},
+    {
+      jailerEnabled: true,
+      jailer: await fakeJailer(directory),
+      jailDirectory: `${directory}/jails`,
+    },
+  );
+  // The state directory's owner is the one that VMMs run as.
+  const state = fake.program.replace(/\/firecracker$/, "");
+  await chown(state, nobody.uid, nobody.gid);
+  await chmod(fake.launch.image.files.kernel, 0o644);
+  const jail = fake.vm.runtime.jailDirectory;
+  if (jail === undefined) throw new Error("no jail");
+  return { ...fake, jail };
+}
+
+async function launched(): Promise<
+  Awaited<ReturnType<typeof jailedFake>> & { handles: VmHandles }
+> {
+  const fake = await jailedFake();
+  return { ...fake, handles: await fake.driver.launch(fake.launch, never) };
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    () => true,
+    () => false,
+  );
+
+describe("jailer arguments", () => {
+  const jailDirectory = "/srv/jailer/firecracker/000000000001";
+  const all = {
+    launch: sampleLaunch(),
+    jailDirectory,
+    program: "/opt/firecracker",
+    owner: { uid: 1000, gid: 100 },
+  };
+
+  it("are exactly these", () => {
+    expect(jailerArguments({ ...all, limits: true })).toEqual([
+      ...["--id", "000000000001", "--exec-file", "/opt/firecracker"],
+      ...["--uid", "1000", "--gid", "100", "--chroot-base-dir", "/srv/jailer"],
+      ...["--cgroup-version", "2", "--cgroup", "memory.max=805306368"],
+      ...["--cgroup", "pids.max=34", "--cgroup", "cpu.max=300000 100000"],
+      ...["--", "--api-sock", "/run/000000000001.api"],
+    ]);
+    expect(jailerArguments({ ...all, limits: false }).join(" ")).not.toContain(
+      "cgroup",
+    );
+  });
+
+  it("tell the jailer of a VM from that of another VM or install", () => {
+    const args = jailerArguments({ ...all, limits: false });
+    const { vm } = all.launch;
+    expect(isJailerOf(vm, jailDirectory, args)).toBe(true);
+    const other = jailDirectory.replace("/srv", "/opt");
+    expect(isJailerOf(vm, other, args)).toBe(false);
+  });
+});
+
+describe("cgroup", () => {
+  it("limits memory, processes and CPU", () => {
+    const machine = sampleMachine({ vcpus: 1, memoryMiB: 128 });
+    expect(cgroupLimits(machine)).toEqual([
+      ...["memory.max=402653184", "pids.max=33", "cpu.max=200000 100000"],
+    ]);
+  });
+
+  it("is used only where all its controllers are", async () => {
+    const root = await temporaryDirectory();
+    expect(await hasCgroupLimits(root)).toBe(false);
+    await writeFile(`${root}/cgroup.controllers`, "cpuset cpu io memory\n");
+    expect(await hasCgroupLimits(root)).toBe(false);
+    await writeFile(`${root}/cgroup.controllers`, "cpu io memory pids\n");
+    expect(await hasCgroupLimits(root)).toBe(true);
+  });
+
+  it("is removed when it is empty, as often as asked", async () => {
+    const root = await temporaryDirectory();
+    const { vm } = sampleLaunch();
+    await mkdir(`${root}/firecracker/${vm.id}`, { recursive: true });
+    await removeCgroup(root, vm.id);
+    await removeCgroup(root, vm.id);
+    expect(await isThere(`${root}/firecracker/${vm.id}`)).toBe(false);
+    expect(await isThere(`${root}/firecracker`)).toBe(true);
+  });
+});
+
+describe("jail files", () => {
+  it("decode device numbers", () => {
+    expect(deviceNumbers({ rdev: 0x0703 })).toEqual({ major: 7, minor: 3 });
+    expect(deviceNumbers({ rdev: 0x10_fd2c })).toEqual({
+      major: 253,
+      minor: 300,
+    });
+  });
+
+  it("know who may read and write", () => {
+    const file = { mode: 0o100640, uid: 1, gid: 2 };
+    const may = (uid: number, gid: number, readOnly: boolean): boolean =>
+      isAccessible(file, { uid, gid }, readOnly);
+    expect([may(1, 9, false), may(9, 2, true), may(0, 0, false)]).toEqual([
+      ...[true, true, true],
+    ]);
+    expect([may(9, 2, false), may(9, 9, true)]).toEqual([false, false]);
+  });
+
+  it.runIf(isRoot)("refuse what is on another file system", async () => {
+    const directory = await temporaryDirectory();
+    const own = await stat(directory);
+    const shm = await stat("/dev/shm");
+    expect(own.dev).not.toBe(shm.dev);
+    const source = `/dev/shm/banger-test-${String(process.pid)}`;
+    await writeFile(source, "");
+    onTestFinished(() => rm(source, { force: true }));
+    const file = {
+      source,
+      target: `${directory}/disk`,
+      readOnly: false,
+      isOwn: true,
+    };
+    await expect(
+      placeInJail(file, nobody, new FakeCommandRunner(), never),
+    ).rejects.toMatchObject({
+      code: "ERR_JAIL_UNUSABLE",
+      hint: expect.stringContaining("vmm.jailer_chroot_base") as string,
+    });
+  });
+
+  it.runIf(isRoot)("make a node for a block device", async () => {
+    const directory = await temporaryDirectory();
+    const image = `${directory}/image`;
+    await writeFile(image, Buffer.alloc(2 ** 20, "x"));
+    const { stdout } = spawnSync("losetup", ["--find", "--show", image], {
+      encoding: "utf8",
+    });
+    const device = stdout.trim();
+    onTestFinished(() => void spawnSync("losetup", ["--detach", device]));
+    await symlink(device, `${directory}/mapper`);
+    const target = `${directory}/node`;
+    await placeInJail(
+      { source: `${directory}/mapper`, target, readOnly: true, isOwn: false },
+      nobody,
+      new ExecaCommandRunner(),
+      never,
+    );
+    const [made, real] = [await lstat(target), await stat(device)];
+    expect(made.isBlockDevice()).toBe(true);
+    expect(made.rdev).toBe(real.rdev);
+    expect(made).toMatchObject(nobody);
+    expect(made.mode & 0o777).toBe(0o400);
+    expect((await readFile(target)).subarray(0, 1).toString()).toBe("x");
+  });
+
+  it.runIf(isRoot)("copy what is shared and closed to the user", async () => {
+    const directory = await temporaryDirectory();
+    const source = `${directory}/kernel`;
+    await writeFile(source, "kernel", { mode: 0o600 });
+    const target = `${directory}/in-jail`;
+    const file = { source, target, readOnly: true, isOwn: false };
+    const commands = new FakeCommandRunner();
+    await placeInJail(file, nobody, commands, never);
+    expect(await readFile(target, "utf8")).toBe("kernel");
+    expect((await stat(source)).nlink).toBe(1);
+    expect((await stat(source)).uid).toBe(0);
+    await rm(target);
+    await expect(
+      placeInJail({ ...file, readOnly: false }, nobody, commands, never),
+    ).rejects.toMatchObject({ code: "ERR_JAIL_UNUSABLE" });
+  });
+});
+
+describe("removeJailDirectory", () => {
+  const { id } = sampleLaunch().vm;
+
+  async function base(): Promise<string> {
+    const directory = `${await temporaryDirectory()}/base`;
+    await mkdir(`${directory}/firecracker/${id}/root`, { recursive: true });
+    return directory;
+  }
+
+  it("removes the jail, not what links in it lead to, as often as asked", async () => {
+    const directory = await base();
+    const jail = `${directory}/firecracker/${id}`;
+    const outside = await temporaryDirectory();
+    await writeFile(`${outside}/precious`, "keep");
+    await symlink(outside, `${jail}/root/link`);
+    await link(`${outside}/precious`, `${jail}/root/disk`);
+    await removeJailDirectory(jail, id);
+    await removeJailDirectory(jail, id);
+    expect(await isThere(jail)).toBe(false);
+    expect(await readFile(`${outside}/precious`, "utf8")).toBe("keep");
+  });
+
+  it("removes a link in a jail's place, and keeps its target", async () => {
+    const directory = await base();
+    const jail = `${directory}/firecracker/${id}`;
+    const outside = await temporaryDirectory();
+    await writeFile(`${outside}/precious`, "keep");
+    await rm(jail, { recursive: true });
+    await symlink(outside, jail);
+    await removeJailDirectory(jail, id);
+    expect(await isThere(jail)).toBe(false);
+    expect(await isThere(`${outside}/precious`)).toBe(true);
+  });
+
+  it("refuses a link among the directories above", async () => {
+    const directory = await base();
+    const elsewhere = `${directory}-elsewhere`;
+    await rename(`${directory}/firecracker`, elsewhere);
+    await symlink(elsewhere, `${directory}/firecracker`);
+    await expect(
+      removeJailDirectory(`${directory}/firecracker/${id}`, id),
+    ).rejects.toMatchObject({ code: "ERR_JAIL_UNUSABLE" });
+    expect(await isThere(`${elsewhere}/${id}/root`)).toBe(true);
+  });
+
+  it.runIf(isRoot)("refuses where others could put something", async () => {
+    const directory = await base();
+    await chmod(directory, 0o777);
+    await expect(requireSafeDirectory(directory)).rejects.toMatchObject({
+      code: "ERR_JAIL_UNUSABLE",
+    });
+    await chmod(directory, 0o1777);
+    expect(await requireSafeDirectory(directory)).toBe(true);
+    await chmod(directory, 0o755);
+    await chown(directory, 1234, 1234);
+    await expect(requireSafeDirectory(directory)).rejects.toMatchObject({
+      code: "ERR_JAIL_UNUSABLE",
+    });
+  });
+
+  it.runIf(isRoot)("refuses what something is mounted in", async () => {
+    const directory = await base();
+    const jail = `${directory}/firecracker/${id}`;
+    const point = `${jail}/root/a mount`;
+    await mkdir(point);
+    const outside = await temporaryDirectory();
+    await writeFile(`${outside}/precious`, "keep");
+    expect(spawnSync("mount", ["--bind", outside, point]).status).toBe(0);
+    const unmount = (): void => void spawnSync("umount", [point]);
+    onTestFinished(unmount);
+    await expect(removeJailDirectory(jail, id)).rejects.toMatchObject({
+      code: "ERR_JAIL_UNUSABLE",
+      message: expect.stringContaining(point) as string,
+    });
+    expect(await isThere(`${outside}/precious`)).toBe(true);
+    unmount();
+    await removeJailDirectory(jail, id);
+    expect(await isThere(jail)).toBe(false);
+  });
+
+  it("refuses a path that is no jail of this VM", async () => {
+    const directory = await temporaryDirectory();
+    for (const path of [directory, `${directory}/${id}`, `/firecracker/x`])
+      await expect(removeJailDirectory(path, id)).rejects.toThrow("no jail");
+    expect(await isThere(directory)).toBe(true);
+  });
+});
+
+describe.runIf(isRoot)("a jailed VM", () => {
+  it("has exactly what it needs, as the owner's user, and is gone after kill", async () => {
+    const { vm, launch, driver, jail, handles } = await launched();
+    const root = `${jail}/root`;
+    const status = await readFile(
+      `/proc/${String(handles.pid)}/status`,
+      "utf8",
+    );
+    expect(status).toMatch(/^Uid:\s+65534\s+65534\s+65534\s+65534$/m);
+    expect(status).toMatch(/^Umask:\s+0077$/m);
+    expect(await isInJail(handles.pid, jail)).toBe(true);
+    expect(await isInJail(process.pid, jail)).toBe(false);
+    expect((await stat(jail)).mode & 0o777).toBe(0o700);
+    const same = async (a: string, b: string): Promise<boolean> =>
+      (await stat(a)).ino === (await stat(b)).ino;
+    const disk = launch.machine.drives["root"]?.path ?? "";
+    expect(await same(`${root}/drives/root`, disk)).toBe(true);
+    expect(await same(`${root}/initrd`, launch.initrdPath)).toBe(true);
+    expect(await same(`${root}/kernel`, launch.image.files.kernel)).toBe(true);
+    expect(await stat(disk)).toMatchObject(nobody);
+    expect((await stat(disk)).mode & 0o777).toBe(0o600);
+    // The image is shared: nothing of it has changed.
+    expect((await stat(launch.image.files.kernel)).uid).toBe(0);
+    expect(await readFile(`${root}/requests`, "utf8")).toContain(
+      `PUT /vsock HTTP/1.1 {"guest_cid":${String(vm.runtime.vsockCid)},"uds_path":"/run/${vm.id}.vsock"}`,
+    );
+    expect(await readlink(apiSocket(vm))).toBe(`${root}/run/${vm.id}.api`);
+    const socket = connect(apiSocket(vm));
+    await once(socket, "connect");
+    socket.destroy();
+    await stat(vsockSocket(vm));
+    expect(await readFile(`${vm.runtime.directory}/console.log`, "utf8")).toBe(
+      "fake console\n",
+    );
+
+    await driver.kill(vm, handles);
+    expect(await isAlive(handles)).toBe(false);
+    for (const path of [jail, apiSocket(vm), vsockSocket(vm)])
+      expect(await isThere(path)).toBe(false);
+    expect(await isThere(disk)).toBe(true);
+    await driver.kill(vm, handles);
+    await driver.kill(vm, undefined);
+  });
+
+  it("is found by its socket, its pid file, and what was saved", async () => {
+    const { vm, driver, jail, handles } = await launched();
+    const pidFile = `${jail}/root/firecracker.pid`;
+    const recycled = { ...handles, pidStartTicks: handles.pidStartTicks - 1 };
+    for (const saved of [handles, recycled, undefined])
+      expect(await driver.find(vm, saved)).toEqual(handles);
+    // The process owns its root: what it writes there is not believed.
+    for (const text of ["1", String(process.pid), "0", "-1", "x".repeat(1e6)]) {
+      await writeFile(pidFile, text);
+      expect(await driver.find(vm, undefined)).toEqual(handles);
+    }
+    await rm(pidFile);
+    await symlink("/proc/1/stat", pidFile);
+    expect(await driver.find(vm, undefined)).toEqual(handles);
+    await rm(jail, { recursive: true });
+    expect(await driver.find(vm, undefined)).toBeUndefined();
+    expect(await driver.find(vm, recycled)).toBeUndefined();
+    expect(await driver.find(vm, handles)).toEqual(handles);
+    await driver.kill(vm, handles);
+    expect(await isAlive(handles)).toBe(false);
+  });
+
+  it("is ended with whatever else runs in its jail, never with a stranger", async () => {
+    const { vm, driver, jail, handles } = await launched();
+    await writeFile(`${jail}/root/busybox`, await readFile("/bin/busybox"), {
+      mode: 0o755,
+    });
+    const inside = spawn(
+      "chroot",
+      [`${jail}/root`, "/busybox", "sleep", "1000"],
+      { stdio: "ignore" },
+    );
+    const args = ["-c", "sleep 1000; true", "--api-sock", `/run/${vm.id}.api`];
+    const stranger = spawn("/bin/sh", args, { stdio: "ignore", ...nobody });
+    onTestFinished(() => {
+      inside.kill("SIGKILL");
+      stranger.kill("SIGKILL");
+    });
+    await once(stranger, "spawn");
+    while (!(await isInJail(inside.pid ?? 0, jail)))
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    const identity = await identifyProcess(stranger.pid ?? 0);
+    expect(await driver.find(vm, identity)).toEqual(handles);
+    await driver.kill(vm, undefined);
+    expect(await isAlive(handles)).toBe(false);
+    expect(await identifyProcess(inside.pid ?? 0)).toBeUndefined();
+    expect(identity && (await isAlive(identity))).toBe(true);
+    expect(await isThere(jail)).toBe(false);
+  });
+
+  it("begins without what a run before has left in its jail", async () => {
+    const { vm, launch, driver, jail } = await jailedFake();
+    await mkdir(`${jail}/root/run`, { recursive: true });
+    await writeFile(`${jail}/root/run/${vm.id}.api`, "stale");
+    const outside = await temporaryDirectory();
+    await writeFile(`${outside}/precious`, "keep");
+    await symlink(outside, `${jail}/root/drives`);
+    const handles = await driver.launch(launch, never);
+    expect(await isThere(`${outside}/precious`)).toBe(true);
+    expect(await isThere(`${outside}/root`)).toBe(false);
+    await driver.kill(vm, handles);
+  });
+
+  it("has a program of another name under the one that its jail has", async () => {
+    const fake = await jailedFake();
+    const { program, vm, launch, driver, jail } = fake;
+    const versioned = program.replace(/firecracker$/, "firecracker-v1.17.0");
+    await rename(program, versioned);
+    await symlink(versioned, program);
+    const handles = await driver.launch(launch, never);
+    const args = await readFile(`${jail}/root/jailer-arguments`, "utf8");
+    expect(args).toContain(`--exec-file\n${jail}/firecracker\n`);
+    await driver.kill(vm, handles);
+    expect(await isThere(versioned)).toBe(true);
+  });
+
+  it("leaves nothing when it cannot be started", async () => {
+    const attempt = async (
+      change: (
+        fake: Awaited<ReturnType<typeof jailedFake>>,
+      ) => Promise<VmmLaunch>,
+    ): Promise<unknown> => {
+      const fake = await jailedFake();
+      const launch = await change(fake);
+      const failure = await fake.driver
+        .launch(launch, never)
+        .catch((error: unknown) => error);
+      expect(await isThere(fake.jail)).toBe(false);
+      expect(await isThere(apiSocket(fake.vm))).toBe(false);
+      return failure;
+    };
+    // It opens all that it is given as its user, so this one is not there.
+    expect(
+      await attempt(async ({ launch }) => {
+        const { machine } = launch;
+        const gone = {
+          path: "/nonexistent/disk",
+          format: "raw",
+          readOnly: false,
+        } as const;
+        return { ...launch, machine: { ...machine, drives: { gone } } };
+      }),
+    ).toMatchObject({ code: "ERR_VMM_LAUNCH" });
+    expect(
+      await attempt(async ({ launch }) => {
+        const { machine } = launch;
+        const shm = {
+          path: "/dev/shm/banger-test-disk",
+          format: "raw",
+          readOnly: true,
+        } as const;
+        await writeFile(shm.path, "", { mode: 0o644 });
+        onTestFinished(() => rm(shm.path, { force: true }));
+        return { ...launch, machine: { ...machine, drives: { shm } } };
+      }),
+    ).toMatchObject({ code: "ERR_JAIL_UNUSABLE" });
+  });
+
+  it("is refused without a jailer", async () => {
+    const { launch, driver, vm } = await fakeFirecracker(
+      {},
+      { jailerEnabled: true, jailer: "/nonexistent/jailer" },
+    );
+    await expect(driver.launch(launch, never)).rejects.toMatchObject({
+      code: "ERR_TOOL_MISSING",
+    });
+    await expect(access(vm.runtime.jailDirectory ?? "")).rejects.toMatchObject({
+      code: "ENOENT",
+    });
+  });
+});
