@@ -3,6 +3,16 @@ import { defineConfig } from "vitest/config";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 
+const e2e = (name: string): string => `test/e2e/${name}.test.ts`;
+
+/** Real guests, often under emulation: one file at a time, and minutes rather than seconds. */
+const guests = {
+  globalSetup: ["test/e2e/global-setup.ts"],
+  fileParallelism: false,
+  testTimeout: 600_000,
+  hookTimeout: 600_000,
+};
+
 export default defineConfig({
   resolve: {
     // Tests run our sources, not dist: no build is needed before `vitest`.
@@ -34,19 +44,26 @@ export default defineConfig({
             "plugins/*/test/**/*.test.ts",
             "test/**/*.test.ts",
           ],
-          exclude: ["test/e2e/**", "**/node_modules/**", "**/dist/**"],
+          exclude: [
+            "test/{e2e,e2e-firecracker}/**",
+            "**/node_modules/**",
+            "**/dist/**",
+          ],
         },
       },
+      { extends: true, test: { ...guests, name: "e2e", include: [e2e("*")] } },
       {
         extends: true,
         test: {
-          name: "e2e",
-          include: ["test/e2e/**/*.test.ts"],
-          globalSetup: ["test/e2e/global-setup.ts"],
-          // Real guests, often under emulation: one file at a time, and minutes rather than seconds.
-          fileParallelism: false,
-          testTimeout: 600_000,
-          hookTimeout: 600_000,
+          ...guests,
+          // What says which VMM it is and where, comes from outside: scripts/test-fc-contract.mjs, scripts/test-firecracker.mjs.
+          name: "firecracker",
+          include: [
+            ...["run", "life", "guest", "plugins", "bad-input", "service"].map(
+              e2e,
+            ),
+            "test/e2e-firecracker/*.test.ts",
+          ],
         },
       },
     ],

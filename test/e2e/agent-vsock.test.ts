@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Home } from "./harness.js";
+import { eventually, Home } from "./harness.js";
 
 /** Asks the agent on vsock port 1024 of this guest itself (VMADDR_CID_LOCAL), as its host would, and prints each answer. */
 const asksItself = `
@@ -93,6 +93,32 @@ describe("the agent's unit for vsock", () => {
     expect(health[0].checks.find(({ id }) => id === "vm.clock")).toMatchObject({
       status: "pass",
     });
+  });
+
+  it("runs a command over it where SSH does not get through, and ends it when its caller leaves", async () => {
+    const run = (...argv: string[]) =>
+      home.run(["vm", "exec", name, "--agent", "--", ...argv]);
+    await guest("systemctl", "stop", "ssh");
+    const script = "echo out; echo err >&2; exit 7";
+    expect(await run("sh", "-c", script)).toEqual({
+      ...{ status: 7, stdout: "out\n", stderr: "err\n" },
+    });
+    const flood = await run("head", "-c", "5000000", "/dev/zero");
+    expect(flood).toMatchObject({ status: 125, stdout: "" });
+    expect(flood.stderr).toContain("ERR_AGENT_PROTOCOL");
+
+    const sleeps = async (): Promise<boolean> =>
+      (await run("pgrep", "-x", "sleep")).status === 0;
+    const left = home.start([
+      ...["vm", "exec", name, "--agent", "--"],
+      ...["sh", "-c", "sleep 1000 & sleep 1001"],
+    ]);
+    const ended = new Promise((resolve) => left.on("exit", resolve));
+    await eventually("the processes", sleeps);
+    left.kill("SIGINT");
+    expect(await ended).toBe(130);
+    await eventually("their end", async () => !(await sleeps()));
+    await run("systemctl", "start", "ssh");
     await home.ok(["vm", "stop", name]);
   });
 });

@@ -99,7 +99,8 @@ async function connectTo(
   const socket = connect(vsock);
   socket.on("error", () => undefined);
   socket.write(`CONNECT ${String(port)}\n`);
-  const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+  const reader = createInterface({ input: socket });
+  const lines = reader[Symbol.asyncIterator]() as GuestConnection["lines"];
   const { value } = await lines.next();
   if (value === undefined) return undefined;
   expect(value).toMatch(/^OK \d+$/);
@@ -140,13 +141,25 @@ async function gone(pid: number): Promise<void> {
   });
 }
 
+/** Starts a command in the guest. */
 async function shell(
   connection: GuestConnection,
   command: string,
+): Promise<number> {
+  const arg = ["-c", command];
+  const { pid } = (await ask(connection, "guest-exec", {
+    ...{ path: "/bin/sh", arg },
+  })) as { pid: number };
+  return pid;
+}
+
+async function finished(
+  connection: GuestConnection,
+  pid: number,
 ): Promise<void> {
-  await ask(connection, "guest-exec", {
-    path: "/bin/sh",
-    arg: ["-c", command],
+  await eventually("the end of a command", async () => {
+    const status = await ask(connection, "guest-exec-status", { pid });
+    return (status as { exited: boolean }).exited;
   });
 }
 
@@ -177,7 +190,7 @@ describe("the contract server's guest", () => {
     const vsock = await boot("--enable-pci");
     const before = await agent(vsock);
     expect(await ask(before, "guest-sync", { id: 1 })).toBe(1);
-    await shell(before, "touch /run/mark");
+    await finished(before, await shell(before, "touch /run/mark"));
     before.socket.destroy();
     expect(
       (await server.send("PATCH", "/vm", { state: "Paused" })).status,

@@ -23,6 +23,8 @@ export interface ProvidedFirecracker {
   forgetRequests(): void;
 }
 
+const sources = join(repository, "test/firecracker");
+
 /** The description that requests are checked against. */
 const description = join(repository, "host/firecracker/api-1.17-dev.yaml");
 
@@ -39,10 +41,7 @@ export async function provideFirecracker(
   const file = (name: string): string => join(directory, name);
   await bundle("server/main.ts", file("firecracker"));
   await bundle("jailer/main.ts", file(contractFiles.jailerProgram));
-  const jailer = readFileSync(
-    join(import.meta.dirname, "jailer/jailer.sh"),
-    "utf8",
-  );
+  const jailer = readFileSync(join(sources, "jailer/jailer.sh"), "utf8");
   writeFileSync(file("jailer"), jailer.replaceAll("@NODE@", process.execPath));
   chmodSync(file("firecracker"), 0o755);
   chmodSync(file("jailer"), 0o755);
@@ -82,7 +81,7 @@ function readRequests(path: string): readonly RecordedRequest[] {
 
 async function bundle(entry: string, outfile: string): Promise<void> {
   await build({
-    entryPoints: [join(import.meta.dirname, entry)],
+    entryPoints: [join(sources, entry)],
     outfile,
     bundle: true,
     platform: "node",

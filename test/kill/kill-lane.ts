@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { VmRecord } from "@banger/core";
 import { leaks, takeInventory, type HostInventory } from "../host-inventory.js";
 import type { Install } from "../install.js";
+import { isEgressLive } from "../outside.js";
 import type { KillDaemon } from "./kill-daemon.js";
 import {
   createArguments,
@@ -13,6 +14,11 @@ import type { KillPoint } from "./points.js";
 
 /** Longest time for the next daemon to make everything right, ms. */
 const settleLimitMs = 20_000;
+
+/** A running VM whose way out is open has rules that others have not. */
+const egressState = "running, with NAT";
+
+type ReferenceState = SubjectState | typeof egressState;
 
 /** What came of one point. */
 export interface PointResult {
@@ -35,7 +41,7 @@ export interface PointResult {
 export class KillLane {
   readonly #install: Install;
   readonly #daemon: KillDaemon;
-  readonly #references = new Map<SubjectState, HostInventory>();
+  readonly #references = new Map<ReferenceState, HostInventory>();
 
   constructor(install: Install, daemon: KillDaemon) {
     this.#install = install;
@@ -56,7 +62,17 @@ export class KillLane {
     for (const state of ["absent", "created", "running", "stopped"] as const) {
       await this.#bring(subject, state);
       this.#remember(state);
+      if (state === "running" && isEgressLive) await this.#lookAtEgress();
     }
+  }
+
+  /** Looks at a running VM whose way out is open. */
+  async #lookAtEgress(): Promise<void> {
+    const [vm] = await this.#vms();
+    const set = ["vm", "set", vm?.id ?? ""];
+    await this.#install.ok([...set, "--nat"]);
+    this.#remember(egressState);
+    await this.#install.ok([...set, "--no-nat"]);
   }
 
   /** Runs it undisturbed. @returns the names of its calls */
@@ -145,7 +161,9 @@ export class KillLane {
     return {
       end,
       problems: [
-        ...this.#difference(legal),
+        ...this.#difference(
+          legal === "running" && vm?.spec.nat ? egressState : legal,
+        ),
         ...(vm ? unfinished(vm) : []),
         ...(vm && before && vm.id !== before.id ? ["it is another VM"] : []),
         ...(vm && before ? (operation.check?.(before, vm) ?? []) : []),
@@ -153,12 +171,12 @@ export class KillLane {
     };
   }
 
-  #remember(state: SubjectState): void {
+  #remember(state: ReferenceState): void {
     this.#references.set(state, this.#inventory());
   }
 
   /** What is on the host and should not be in this state, and the other way round. */
-  #difference(state: SubjectState): readonly string[] {
+  #difference(state: ReferenceState): readonly string[] {
     const reference = this.#references.get(state);
     if (!reference) throw new Error(`never looked at ${state}`);
     const found = this.#inventory();
@@ -238,6 +256,9 @@ function withoutIdentity(entry: string): string {
   return entry
     .replace(/^process \d+/, "process")
     .replaceAll(/\b[0-9a-f]{12}\b/g, "<id>")
-    .replaceAll(/127\.77\.\d+\.\d+/g, "<address>")
+    .replaceAll(/127\.7[78]\.\d+\.\d+|172\.16\.0\.\d+/g, "<address>")
+    .replaceAll(/\btap-fc-[0-9a-f]{8}\b/g, "<tap>")
+    .replaceAll(/\bfc-rootfs-[0-9a-f]+\b/g, "<disk>")
+    .replace(/^block device (loop|dm-)\d+/, "block device $1")
     .replaceAll(/\bkill-[ab]\b/g, "<name>");
 }

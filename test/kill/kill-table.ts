@@ -2,10 +2,11 @@ import type { OperationResult } from "./kill-matrix.js";
 import type { PointResult } from "./kill-lane.js";
 import type { KillOperation } from "./operations.js";
 
-type Subject = KillOperation["subject"];
+/** Which table of the document it is: what the operations work on, and by which driver when that is not the usual one. */
+export type Matrix = KillOperation["subject"] | "vm on Firecracker's API";
 
-const begin = (subject: Subject): string =>
-  `<!-- begin kill matrix: ${subject} -->`;
+const begin = (matrix: Matrix): string =>
+  `<!-- begin kill matrix: ${matrix} -->`;
 const end = "<!-- end -->";
 
 /** Everything that was wrong, a line each. Pure. */
@@ -49,18 +50,18 @@ export function renderKillMatrix(
   ].join("\n");
 }
 
-/** The document with the matrix of a subject between its markers, which are added at the end when there are none. Pure. */
+/** The document with a rendered matrix between its markers, which are added at the end when there are none. Pure. */
 export function insertKillMatrix(
   document: string,
-  subject: Subject,
-  matrix: string,
+  matrix: Matrix,
+  rendered: string,
 ): string {
-  const first = begin(subject);
+  const first = begin(matrix);
   const from = document.indexOf(first);
   const to = document.indexOf(end, from);
   if (from === -1 || to === -1)
-    return `${document.trimEnd()}\n\n${first}\n\n${matrix}\n${end}\n`.trimStart();
-  return `${document.slice(0, from)}${first}\n\n${matrix}\n${document.slice(to)}`;
+    return `${document.trimEnd()}\n\n${first}\n\n${rendered}\n${end}\n`.trimStart();
+  return `${document.slice(0, from)}${first}\n\n${rendered}\n${document.slice(to)}`;
 }
 
 function stepRows({ operation, points }: OperationResult): string[] {

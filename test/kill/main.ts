@@ -1,7 +1,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { provideFirecracker } from "../firecracker/provide-firecracker.js";
 import { provideImages, repository } from "../install.js";
+import { isEgressLive } from "../outside.js";
+import { FirecrackerRun } from "../second-run/firecracker-run.js";
+import { unmetNeed } from "../second-run/needs.js";
 import type { PointResult } from "./kill-lane.js";
 import { runKillMatrix, type OperationResult } from "./kill-matrix.js";
 import {
@@ -9,15 +13,20 @@ import {
   problemsOf,
   renderKillMatrix,
   renderPoint,
+  type Matrix,
 } from "./kill-table.js";
 import { killOperations, type KillOperation } from "./operations.js";
 import { everyNth } from "./points.js";
 
 const document = join(repository, "docs/reliability.md");
 
-const usage = `npm run test:kill -- [--only start,stop] [--sample N] [--lanes N] [--write]
+const drivers = ["qemu", "firecracker"] as const;
+
+const usage = `npm run test:kill -- [--driver qemu|firecracker] [--only start,stop] [--sample N] [--lanes N] [--write]
 
 Kills the daemon with SIGKILL just before and just after every call of every operation, with real guests, and looks for leaks.
+  --driver NAME qemu, the default, or firecracker: over the contract server, with guests on a bridge, in network namespaces; root only.
+                Images do not depend on it and are left out
   --only LIST   these operations: ${killOperations.map(({ name }) => name).join(", ")}
   --sample N    every Nth point of each
   --lanes N     installs side by side, default 2
@@ -29,6 +38,7 @@ process.exitCode = await main();
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
+      driver: { type: "string", default: drivers[0] },
       only: { type: "string" },
       sample: { type: "string", default: "1" },
       lanes: { type: "string", default: "2" },
@@ -36,18 +46,27 @@ async function main(): Promise<number> {
       help: { type: "boolean", default: false },
     },
   });
-  const operations = chosen(values.only);
+  const driver = drivers.find((name) => name === values.driver);
   const [sample, lanes] = [Number(values.sample), Number(values.lanes)];
-  if (values.help || !operations || !(sample >= 1) || !(lanes >= 1)) {
+  const operations = chosen(values.only, driver);
+  if (
+    values.help ||
+    !driver ||
+    !operations ||
+    !(sample >= 1) ||
+    !(lanes >= 1)
+  ) {
     console.error(usage);
     return values.help ? 0 : 2;
   }
+  if (driver === "firecracker" && !isEgressLive) return againInNamespace();
   const problems: string[] = [];
   for (const subject of ["vm", "image"] as const) {
     const mine = operations.filter((one) => one.subject === subject);
     if (mine.length === 0) continue;
+    const isUsual = driver === drivers[0];
     const results = await runAll(
-      subject,
+      isUsual || subject === "image" ? subject : "vm on Firecracker's API",
       mine,
       { sample, lanes },
       values.write,
@@ -59,12 +78,12 @@ async function main(): Promise<number> {
 }
 
 async function runAll(
-  subject: KillOperation["subject"],
+  matrix: Matrix,
   operations: readonly KillOperation[],
   { sample, lanes }: { sample: number; lanes: number },
   isWritten: boolean,
 ): Promise<readonly OperationResult[]> {
-  const isImage = subject === "image";
+  const isImage = matrix === "image";
   const images = isImage ? undefined : provideImages();
   const started = performance.now();
   try {
@@ -76,14 +95,14 @@ async function runAll(
       dnsPort: 15390,
       onPoint: print,
     });
-    const matrix = renderKillMatrix(results, {
+    const rendered = renderKillMatrix(results, {
       date: new Date().toISOString().slice(0, 10),
       durationMs: performance.now() - started,
     });
-    console.log(`\n${matrix}`);
+    console.log(`\n${rendered}`);
     if (isWritten) {
       const text = readFileSync(document, "utf8");
-      writeFileSync(document, insertKillMatrix(text, subject, matrix));
+      writeFileSync(document, insertKillMatrix(text, matrix, rendered));
     }
     return results;
   } finally {
@@ -102,10 +121,28 @@ function print(result: PointResult): void {
   );
 }
 
+/** This program again, with what it needs to make guests run on Firecracker's API. @returns its exit status */
+async function againInNamespace(): Promise<number> {
+  const need = unmetNeed();
+  if (need !== undefined) {
+    console.error(`the kills on Firecracker's API cannot run: ${need}`);
+    return 1;
+  }
+  return FirecrackerRun.with(async (run) => {
+    const programs = await provideFirecracker(join(run.directory, "contract"));
+    return run.node(process.argv.slice(1), programs);
+  });
+}
+
+/** @param driver images are built without one */
 function chosen(
   only: string | undefined,
+  driver: (typeof drivers)[number] | undefined,
 ): readonly KillOperation[] | undefined {
-  if (only === undefined) return killOperations;
+  if (only === undefined)
+    return killOperations.filter(
+      ({ subject }) => subject === "vm" || driver === drivers[0],
+    );
   const names = only.split(",").map((name) => name.trim());
   const found = killOperations.filter(({ name }) => names.includes(name));
   return found.length === names.length ? found : undefined;

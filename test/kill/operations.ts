@@ -1,4 +1,5 @@
 import type { VmRecord } from "@banger/core";
+import { isEgressLive } from "../outside.js";
 
 /** What an operation works on, as it is when nothing is under way. */
 export type SubjectState =
@@ -31,6 +32,26 @@ export const createArguments: readonly string[] = [
   ...size,
 ];
 
+const setRefused: KillOperation = {
+  name: "set-refused",
+  subject: "vm",
+  needs: "running",
+  ends: ["running"],
+  // User networking cannot open a way out while the guest runs.
+  args: (vm) => ["vm", "set", nameOf(vm), "--nat"],
+  isRefused: true,
+  check: (_before, { spec }) => (spec.nat ? ["NAT is in the record"] : []),
+};
+
+const setLive: KillOperation = {
+  name: "set-live",
+  subject: "vm",
+  needs: "running",
+  ends: ["running"],
+  args: (vm) => ["vm", "set", nameOf(vm), vm?.spec.nat ? "--no-nat" : "--nat"],
+};
+
+/** Every operation there is; whether a running guest's way out can be switched depends on the run. */
 export const killOperations: readonly KillOperation[] = [
   {
     name: "create",
@@ -119,16 +140,7 @@ export const killOperations: readonly KillOperation[] = [
         : [`${name} is published as ${runtime.dnsName}`]),
     ],
   },
-  {
-    name: "set-refused",
-    subject: "vm",
-    needs: "running",
-    ends: ["running"],
-    // User networking cannot open a way out while the guest runs.
-    args: (vm) => ["vm", "set", nameOf(vm), "--nat"],
-    isRefused: true,
-    check: (_before, { spec }) => (spec.nat ? ["NAT is in the record"] : []),
-  },
+  isEgressLive ? setLive : setRefused,
   {
     name: "image-build",
     subject: "image",

@@ -1,4 +1,4 @@
-import type { Image } from "../model/image.js";
+import type { AgentTransport, Image } from "../model/image.js";
 import type {
   DiskFormat,
   MachineConfig,
@@ -10,7 +10,7 @@ import type { OperationContext } from "../lifecycle/operation.js";
 
 /** What a driver can do; operations ask this and never which driver it is. */
 export interface VmmFeatures {
-  readonly agentTransport: "virtio-serial" | "vsock";
+  readonly agentTransport: AgentTransport;
   /** what a guest does so that its VMM ends */
   readonly endsOn: "power-off" | "reboot";
   /** network interfaces that it can present */

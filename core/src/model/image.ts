@@ -1,3 +1,6 @@
+/** How bytes get to a guest agent. */
+export type AgentTransport = "virtio-serial" | "vsock";
+
 /** A published image: a directory that nobody changes any more. */
 export interface Image {
   /** names the directory `images/<id>`: `<name>-<first 12 digits of the build's random id>` */
@@ -12,6 +15,8 @@ export interface Image {
   readonly sizeBytes: number;
   /** size of the root file system as the guest sees it, bytes */
   readonly rootSizeBytes: number;
+  /** channels on which its guest agent can be reached */
+  readonly agentTransports: readonly AgentTransport[];
   /** absolute paths of its files */
   readonly files: {
     /** ext4, raw */

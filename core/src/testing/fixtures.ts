@@ -74,6 +74,7 @@ export function fakeImage(overrides: Partial<Image> = {}): Image {
     kernelVersion: "6.1.0",
     sizeBytes: 2 ** 29,
     rootSizeBytes: 2 ** 30,
+    agentTransports: ["virtio-serial", "vsock"],
     files: {
       rootfs: "/nonexistent/images/debian/rootfs.ext4",
       kernel: "/nonexistent/images/debian/kernel",

@@ -149,6 +149,7 @@ export class ImageBuilder {
       sizeBytes: await allocatedBytes(staging),
       rootSizeBytes,
       workSeed: true,
+      agentTransports: ["virtio-serial", "vsock"],
     };
     await writeFile(
       `${staging}/${imageFiles.manifest}`,

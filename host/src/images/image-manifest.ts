@@ -16,6 +16,10 @@ const imageManifestSchema = z.strictObject({
   sizeBytes: z.number().int().nonnegative(),
   rootSizeBytes: z.number().int().positive(),
   workSeed: z.boolean(),
+  // Images from before there were two have the first.
+  agentTransports: z
+    .array(z.enum(["virtio-serial", "vsock"]))
+    .default(["virtio-serial"]),
 });
 
 export type ImageManifest = z.output<typeof imageManifestSchema>;

@@ -103,7 +103,8 @@ export class InstalledVmmDrivers implements VmmDrivers {
     for (const vmm of asked) {
       const { id } = vmm.driver;
       const { problem } = await vmm.program(operation.signal);
-      const refusal = problem ?? unfitness(vmm, request);
+      const refusal =
+        problem ?? unfitness(vmm, request) ?? imageUnfitness(vmm, image);
       if (refusal === undefined) fit.push(vmm);
       else refusals.push(`${id}: ${refusal}`);
     }
@@ -149,4 +150,14 @@ function unfitness(
   if (diskFormat !== undefined && !diskFormats.includes(diskFormat))
     return `the VM's root disk is ${diskFormat}, which it does not read`;
   return undefined;
+}
+
+/** Why an image's guests cannot be reached on a driver; `undefined` when they can. Pure. */
+function imageUnfitness(
+  { driver }: InstalledVmm,
+  image: Image,
+): string | undefined {
+  const { agentTransport } = driver.features;
+  if (image.agentTransports.includes(agentTransport)) return undefined;
+  return `the image ${image.name} has no guest agent on ${agentTransport}; build it anew: banger image build ${image.name}`;
 }

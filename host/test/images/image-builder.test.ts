@@ -94,7 +94,8 @@ async function setUp(
 }
 
 async function unpack(tree: string): Promise<undefined> {
-  for (const module of await readList(`${initramfsDirectory}/modules`)) {
+  for (const line of await readList(`${initramfsDirectory}/modules`)) {
+    const [module = ""] = line.split(" ");
     const path = `${tree}/usr/lib/modules/6.1.0-test/kernel/${module}`;
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, module);

@@ -16,6 +16,7 @@ const valid: ImageManifest = {
   sizeBytes: 1,
   rootSizeBytes: 2,
   workSeed: true,
+  agentTransports: ["virtio-serial", "vsock"],
 };
 
 async function withManifest(text: string, name = id): Promise<string> {
@@ -26,6 +27,12 @@ async function withManifest(text: string, name = id): Promise<string> {
 }
 
 describe("readImage", () => {
+  it("takes an image that names no transport for one from before there were two", async () => {
+    const { agentTransports: _none, ...old } = valid;
+    const image = await readImage(await withManifest(JSON.stringify(old)));
+    expect(image?.agentTransports).toEqual(["virtio-serial"]);
+  });
+
   it("reads a manifest and names the files beside it", async () => {
     const directory = await withManifest(JSON.stringify(valid));
     const { version: _version, workSeed: _workSeed, ...facts } = valid;

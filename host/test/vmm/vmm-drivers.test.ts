@@ -9,8 +9,16 @@ import {
 } from "../../src/vmm/vmm-drivers.js";
 
 const features = {
-  firecracker: { nics: ["tap"], diskFormats: ["raw"] },
-  qemu: { nics: ["user", "tap"], diskFormats: ["qcow2", "raw"] },
+  firecracker: {
+    nics: ["tap"],
+    diskFormats: ["raw"],
+    agentTransport: "vsock",
+  },
+  qemu: {
+    nics: ["user", "tap"],
+    diskFormats: ["qcow2", "raw"],
+    agentTransport: "virtio-serial",
+  },
 } as const;
 
 interface Host {
@@ -35,10 +43,11 @@ class World {
 
   choose(
     request: Partial<VmmRequest> = {},
+    image = fakeImage(),
   ): ReturnType<InstalledVmmDrivers["choose"]> {
     return this.drivers.choose(
       { driver: "auto", accel: "auto", nic: "tap", ...request },
-      fakeImage(),
+      image,
       fakeOperation(),
     );
   }
@@ -101,6 +110,18 @@ describe("auto", () => {
   ])("takes QEMU where Firecracker %s", async (_why, host, request) => {
     const choice = await new World(host).choose(request);
     expect(choice).toMatchObject({ driver: "qemu", accel: "kvm" });
+  });
+
+  it("takes QEMU for an image whose agent Firecracker cannot reach", async () => {
+    const old = fakeImage({ agentTransports: ["virtio-serial"] });
+    const world = new World({ firecracker: true, qemu: true });
+    expect(await world.choose({}, old)).toMatchObject({ driver: "qemu" });
+    await expect(
+      world.choose({ driver: "firecracker" }, old),
+    ).rejects.toMatchObject({
+      code: "ERR_VMM_UNUSABLE",
+      message: expect.stringContaining("banger image build debian") as string,
+    });
   });
 
   it("falls back to emulation and says why, and what it is not", async () => {

@@ -15,7 +15,6 @@ interface DescribedParameter {
 interface DescribedOperation {
   readonly operationId: string;
   readonly parameters?: readonly DescribedParameter[];
-  readonly responses: Readonly<Record<string, unknown>>;
 }
 
 /** The part of the OpenAPI 2 description that a server needs. */
@@ -27,13 +26,11 @@ export interface ApiDescription {
 }
 
 /** One path and verb of the description. */
-export interface Route {
+interface Route {
   readonly operationId: string;
   readonly method: string;
   /** such as `/drives/{drive_id}` */
   readonly path: string;
-  /** documented status codes; anything else is documented as `default` */
-  readonly statuses: readonly number[];
 }
 
 /** A request that fits the description. */
@@ -50,7 +47,6 @@ interface CompiledRoute extends Route {
   readonly takesBody: boolean;
   readonly needsBody: boolean;
   readonly validate: ValidateFunction | undefined;
-  readonly definition: Schema | undefined;
 }
 
 /** Since which version a path is there; those not named are in every version from 1.5 on. */
@@ -74,13 +70,9 @@ export class RequestCheck {
       .filter(([path]) => isAtLeast(version, pathsSince[path] ?? "0"))
       .flatMap(([path, operations]) =>
         Object.entries(operations).map(([method, operation]) =>
-          compileRoute(ajv, description, path, method, operation),
+          compileRoute(ajv, path, method, operation),
         ),
       );
-  }
-
-  get routes(): readonly Route[] {
-    return this.#routes;
   }
 
   /**
@@ -165,10 +157,9 @@ function parseBody(text: string, route: CompiledRoute): unknown {
 
 function compileRoute(
   ajv: Ajv,
-  description: ApiDescription,
   path: string,
   method: string,
-  { operationId, parameters = [], responses }: DescribedOperation,
+  { operationId, parameters = [] }: DescribedOperation,
 ): CompiledRoute {
   const body = parameters.find((parameter) => parameter.in === "body");
   const id = parameters.find((parameter) => parameter.in === "path");
@@ -185,7 +176,6 @@ function compileRoute(
     operationId,
     method: method.toUpperCase(),
     path,
-    statuses: Object.keys(responses).map(Number).filter(Number.isInteger),
     // A trailing slash is ignored, as in the real server.
     pattern: new RegExp(`^${path.replace(/\{[^}]+\}/, "([^/]*)")}/?$`),
     idField: id?.name,
@@ -193,7 +183,6 @@ function compileRoute(
     // The real server wants a body of every PUT, and of a PATCH but those of the balloon's hinting.
     needsBody: body !== undefined && !path.startsWith("/balloon/hinting"),
     validate: schema && ajv.compile(schema),
-    definition: name === undefined ? undefined : description.definitions[name],
   };
 }
 

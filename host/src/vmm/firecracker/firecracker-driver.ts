@@ -39,6 +39,7 @@ import {
 } from "./jail.js";
 import { machineRequests, type MachinePaths } from "./machine-requests.js";
 import { FirecrackerIo } from "./firecracker-io.js";
+import { firecrackerArguments } from "./process-arguments.js";
 import type { FirecrackerProgram, UsableFirecracker } from "./program.js";
 import { launchFailure, startMachine } from "./start-machine.js";
 import {
@@ -151,7 +152,7 @@ export class FirecrackerDriver implements VmmDriver {
   #start({ vm }: VmmLaunch, { path }: UsableFirecracker): Promise<StartedVmm> {
     return startVmm({
       program: path,
-      args: ["--id", vm.id, "--api-sock", apiSocket(vm)],
+      args: ["--id", vm.id, ...firecrackerArguments(apiSocket(vm))],
       ...outputsOf(vm),
     });
   }
@@ -287,6 +288,6 @@ function hostPaths(
  * The guest's address on vsock, from the VM's id. Others may have the same: each Firecracker has a vsock of its own. Pure.
  * @see vsock(7): 0 to 2 and the largest are reserved
  */
-export function vsockCidOf(id: VmId): number {
+function vsockCidOf(id: VmId): number {
   return 3 + (parseInt(id.slice(0, 8), 16) % (0xffff_ffff - 3));
 }

@@ -16,7 +16,8 @@ import { endVmm } from "../vmm-process.js";
 import { FirecrackerApi } from "./api-client.js";
 import { FirecrackerUnreachableError } from "./api-errors.js";
 import type { FirecrackerKernels } from "./kernels.js";
-import { firecrackerArguments } from "./machine-requests.js";
+import { machineArguments } from "./machine-requests.js";
+import { firecrackerArguments } from "./process-arguments.js";
 import type { FirecrackerProgram } from "./program.js";
 
 /** A guest on working KVM prints its mark within half a second, one on nested KVM within some; one that hangs never does. */
@@ -81,7 +82,7 @@ export class FirecrackerProbe implements ProbeBoot {
     const console = { seen: false };
     const run = this.#commands.run({
       file,
-      args: ["--id", "banger-probe", "--api-sock", this.#socket()],
+      args: ["--id", "banger-probe", ...firecrackerArguments(this.#socket())],
       timeoutMs: limitMs,
       signal: either,
       onLine: (line) => {
@@ -127,7 +128,7 @@ export class FirecrackerProbe implements ProbeBoot {
       }
     }
     const own = { console: "ttyS0", quiet: true, panic: "-1" } as const;
-    const args = renderKernelArguments({ ...own, ...firecrackerArguments });
+    const args = renderKernelArguments({ ...own, ...machineArguments });
     const boot_args = `${args} ${probeArgument}`;
     await api.putBootSource(
       { kernel_image_path: kernel, initrd_path: initrd, boot_args },

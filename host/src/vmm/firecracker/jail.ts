@@ -18,6 +18,7 @@ import {
   type JailOwner,
 } from "./jail-files.js";
 import type { MachinePaths } from "./machine-requests.js";
+import { firecrackerArguments } from "./process-arguments.js";
 
 /** Paths in every jail, as its process sees them. */
 const inJail = {
@@ -151,7 +152,7 @@ export function jailerArguments(options: {
     ...["--uid", String(owner.uid), "--gid", String(owner.gid)],
     ...["--chroot-base-dir", baseOf(jailDirectory)],
     ...(limits ? ["--cgroup-version", "2", ...cgroups] : []),
-    ...["--", "--api-sock", jailedApiSocket(launch.vm)],
+    ...["--", ...firecrackerArguments(jailedApiSocket(launch.vm))],
   ];
 }
 

@@ -24,7 +24,7 @@ const mostVcpus = 32;
 const agentChannel = "org.qemu.guest_agent.0";
 
 /** What the kernel must know of Firecracker's machine. @see Firecracker, docs/api_requests/actions.md and docs/getting-started.md */
-export const firecrackerArguments: MachineConfig["kernelArgs"] = {
+export const machineArguments: MachineConfig["kernelArgs"] = {
   // The only way in which a guest ends Firecracker.
   reboot: "k",
   // Devices are found through ACPI; there is no PCI bus to look at.
@@ -37,7 +37,7 @@ export const firecrackerArguments: MachineConfig["kernelArgs"] = {
 };
 
 /** A machine has something that Firecracker does not give a guest. */
-export class MachineUnsupportedError extends BangerError {
+class MachineUnsupportedError extends BangerError {
   override readonly code = "ERR_MACHINE_UNSUPPORTED";
   override readonly kind = "usage";
   constructor(vmName: string, problem: string, hint: string) {
@@ -110,7 +110,7 @@ export function machineRequests(
       body: {
         kernel_image_path: paths.kernel,
         initrd_path: paths.initrd,
-        boot_args: kernelCommandLine(machine, accel, firecrackerArguments),
+        boot_args: kernelCommandLine(machine, accel, machineArguments),
       },
     },
     ...Object.entries(machine.drives).map(([id, drive]) => ({

@@ -45,7 +45,9 @@ export class FirecrackerProgram {
     const path = await this.#find();
     if (path === undefined)
       return {
-        problem: `${this.#program} is not installed`,
+        problem: this.#program.startsWith("/")
+          ? `${this.#program} is not there`
+          : "it is not installed",
         fix: "Install Firecracker 1.8 or later, or set vmm.firecracker_bin",
       };
     try {

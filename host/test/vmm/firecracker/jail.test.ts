@@ -35,6 +35,7 @@ import {
 } from "../../../src/vmm/firecracker/jail.js";
 import {
   apiSocket,
+  processesOf,
   vsockSocket,
 } from "../../../src/vmm/firecracker/vm-process.js";
 import { isInJail } from "../../../src/vmm/firecracker/jailed-process.js";
@@ -43,7 +44,11 @@ import {
   hasCgroupLimits,
   removeCgroup,
 } from "../../../src/vmm/firecracker/jail-cgroup.js";
-import { identifyProcess, isAlive } from "../../../src/vmm/process-identity.js";
+import {
+  identifyProcess,
+  isAlive,
+  readCommandLines,
+} from "../../../src/vmm/process-identity.js";
 import { temporaryDirectory } from "../../files/temporary-directory.js";
 import { sampleLaunch, sampleMachine } from "../sample-launch.js";
 import { fakeFirecracker } from "./fake-firecracker.js";
@@ -55,14 +60,15 @@ const isRoot = process.getuid?.() === 0;
 const nobody = { uid: 65534, gid: 65534 };
 
 async function jailedFake(): Promise<
-  Awaited<ReturnType<typeof fakeFirecracker>> & { jail: string }
+  Awaited<ReturnType<typeof fakeFirecracker>> & { jail: string; jailer: string }
 > {
   const directory = await temporaryDirectory();
+  const jailer = await fakeJailer(directory);
   const fake = await fakeFirecracker(
     {},
     {
       jailerEnabled: true,
-      jailer: await fakeJailer(directory),
+      jailer,
       jailDirectory: `${directory}/jails`,
     },
   );
@@ -72,7 +78,7 @@ async function jailedFake(): Promise<
   await chmod(fake.launch.image.files.kernel, 0o644);
   const jail = fake.vm.runtime.jailDirectory;
   if (jail === undefined) throw new Error("no jail");
-  return { ...fake, jail };
+  return { ...fake, jail, jailer };
 }
 
 async function launched(): Promise<
@@ -103,7 +109,7 @@ describe("jailer arguments", () => {
       ...["--uid", "1000", "--gid", "100", "--chroot-base-dir", "/srv/jailer"],
       ...["--cgroup-version", "2", "--cgroup", "memory.max=805306368"],
       ...["--cgroup", "pids.max=34", "--cgroup", "cpu.max=300000 100000"],
-      ...["--", "--api-sock", "/run/000000000001.api"],
+      ...["--", "--api-sock", "/run/000000000001.api", "--level", "Warning"],
     ]);
     expect(jailerArguments({ ...all, limits: false }).join(" ")).not.toContain(
       "cgroup",
@@ -192,11 +198,11 @@ describe("jail files", () => {
     const directory = await temporaryDirectory();
     const image = `${directory}/image`;
     await writeFile(image, Buffer.alloc(2 ** 20, "x"));
-    const { stdout } = spawnSync("losetup", ["--find", "--show", image], {
+    const { stdout } = spawnSync("/sbin/losetup", ["--find", "--show", image], {
       encoding: "utf8",
     });
     const device = stdout.trim();
-    onTestFinished(() => void spawnSync("losetup", ["--detach", device]));
+    onTestFinished(() => void spawnSync("/sbin/losetup", ["--detach", device]));
     await symlink(device, `${directory}/mapper`);
     const target = `${directory}/node`;
     await placeInJail(
@@ -391,7 +397,7 @@ describe.runIf(isRoot)("a jailed VM", () => {
       mode: 0o755,
     });
     const inside = spawn(
-      "chroot",
+      "/usr/sbin/chroot",
       [`${jail}/root`, "/busybox", "sleep", "1000"],
       { stdio: "ignore" },
     );
@@ -479,6 +485,23 @@ describe.runIf(isRoot)("a jailed VM", () => {
         return { ...launch, machine: { ...machine, drives: { shm } } };
       }),
     ).toMatchObject({ code: "ERR_JAIL_UNUSABLE" });
+  });
+
+  it("is cancelled while its jailer hangs, and leaves nothing", async () => {
+    const { launch, driver, vm, jail, jailer } = await jailedFake();
+    await writeFile(jailer, "#!/usr/bin/perl\nsleep 1000;\n");
+    const abort = new AbortController();
+    const launching = driver.launch(launch, abort.signal);
+    launching.catch(() => undefined);
+    const running = (): Promise<readonly unknown[]> =>
+      processesOf(vm, readCommandLines);
+    while ((await running()).length === 0)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(await driver.find(vm, undefined)).toBeUndefined();
+    abort.abort();
+    await expect(launching).rejects.toMatchObject({ code: "ERR_CANCELLED" });
+    expect(await running()).toEqual([]);
+    expect(await isThere(jail)).toBe(false);
   });
 
   it("is refused without a jailer", async () => {

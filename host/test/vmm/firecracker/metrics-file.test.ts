@@ -96,7 +96,7 @@ describe("MetricsFile", () => {
     await appendFile(path, line(4));
     const file = reader();
     expect(await file.read()).toEqual(all(7));
-    await appendFile(path, `${"y".repeat(700_000)}`);
+    await appendFile(path, "y".repeat(700_000));
     expect(await file.read()).toEqual(all(7));
     await appendFile(path, `${line(100)}${line(8)}`);
     expect(await file.read()).toEqual(all(15));

@@ -70,7 +70,7 @@ describe("FirecrackerProgram", () => {
   it("says so when there is none, or it cannot be run", async () => {
     const none = new FirecrackerProgram({ commands: new FakeCommandRunner() });
     expect(await none.look(never)).toMatchObject({
-      problem: "firecracker is not installed",
+      problem: "it is not installed",
     });
     expect(await none.version(never)).toBeUndefined();
     await expect(none.require(never)).rejects.toMatchObject({
