@@ -1,5 +1,4 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync } from "node:fs";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
@@ -43,7 +42,7 @@ export class RunningFirecracker {
     });
   }
 
-  /** Starts a program and waits for its socket. @throws Error when it ends instead */
+  /** Starts a program and waits until its socket takes connections. @throws Error when it ends instead */
   static async start(
     program: string,
     args: readonly string[],
@@ -52,7 +51,7 @@ export class RunningFirecracker {
     const running = new RunningFirecracker(program, args, apiSocket);
     let end: ProcessEnd | undefined;
     void running.ended.then((seen) => (end = seen));
-    while (!existsSync(apiSocket)) {
+    while (!(await accepts(apiSocket))) {
       if (end) throw new Error(`ended at once: ${end.output}`);
       await pause(10);
     }
@@ -130,4 +129,17 @@ export class RunningFirecracker {
     this.process.kill("SIGTERM");
     return this.ended;
   }
+}
+
+/** Does somebody listen? A socket's file is there a moment before. */
+async function accepts(path: string): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      done(true);
+    });
+    socket.on("error", () => {
+      done(false);
+    });
+  });
 }

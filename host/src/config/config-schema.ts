@@ -93,7 +93,7 @@ export const configSchema = z.strictObject({
       }),
       jailer_enabled: z.boolean().default(true).meta({
         description:
-          "runs Firecracker in a jail where the daemon is root and has the jailer",
+          "runs Firecracker in a jail when the daemon is root, and not at all then where the jailer is missing",
       }),
       jailer_chroot_base: programPath.exactOptional().meta({
         description:

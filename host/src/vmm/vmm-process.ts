@@ -112,11 +112,16 @@ export async function endVmm(identity: ProcessIdentity): Promise<void> {
   }
 }
 
-/** The caller has just looked whether it is the process that is meant. */
+/**
+ * The caller has just looked whether it is the process that is meant.
+ * @throws Error for a process that no VMM can be: whoever looked is wrong, and as root that would take the host down
+ */
 export function sendSignal(
   { pid }: ProcessIdentity,
   signal: NodeJS.Signals,
 ): void {
+  if (pid <= 1 || pid === process.pid || pid === process.ppid)
+    throw new Error(`process ${String(pid)} is no VMM`);
   try {
     process.kill(pid, signal);
   } catch (error) {

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { truncate, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, it, onTestFinished } from "vitest";
+import { ExecaCommandRunner } from "../../src/commands/execa-command-runner.js";
 import { readQemuIo } from "../../src/vmm/qemu-io.js";
 import { qmpCommand } from "../../src/vmm/qmp-client.js";
 import { temporaryDirectory } from "../files/temporary-directory.js";
@@ -15,8 +16,10 @@ async function realQemu(): Promise<string> {
   const [disk, socket] = [`${directory}/disk`, `${directory}/qmp.sock`];
   await writeFile(disk, "");
   await truncate(disk, 2 ** 20);
+  const program = await new ExecaCommandRunner().find("qemu-system-x86_64");
+  if (program === undefined) throw new Error("QEMU is not installed");
   const child = spawn(
-    "qemu-system-x86_64",
+    program,
     [
       ...["-nodefaults", "-no-user-config", "-display", "none", "-m", "32M"],
       ...["-blockdev", `node-name=d,driver=file,filename=${disk}`],

@@ -1,29 +1,15 @@
-import { writeFileSync } from "node:fs";
+import { openSync, writeFileSync, writeSync } from "node:fs";
 import { ApiFault, osError } from "./api-fault.js";
 import { BalloonDevice } from "./balloon-device.js";
 import type {
-  Balloon,
-  BootSource,
   Drive,
   Logger,
-  MachineConfiguration,
   Metrics,
   NetworkInterface,
   SnapshotLoad,
-  VmConfiguration,
   Vsock,
 } from "./bodies.js";
-import {
-  checkDriveFile,
-  checkedBalloon,
-  checkedBootSource,
-  checkedMachine,
-  checkStart,
-  checkTap,
-  defaultMachine,
-  withDrive,
-  withNic,
-} from "./configuration.js";
+import { checkDriveFile, checkStart, checkTap } from "./configuration.js";
 import type { ValidRequest } from "./description.js";
 import { Guest, type GuestOptions } from "./guest.js";
 import { checkPhase } from "./legal-order.js";
@@ -36,6 +22,7 @@ import {
   readSavedState,
   writeSavedState,
 } from "./saved-state.js";
+import { VmResources } from "./vm-resources.js";
 import { VsockProxy } from "./vsock-proxy.js";
 
 /** An answer that is no refusal. */
@@ -62,17 +49,9 @@ export interface MicroVmOptions {
 export class MicroVm {
   readonly #options: MicroVmOptions;
   #state: "Not started" | "Running" | "Paused" = "Not started";
-  #vm: VmConfiguration = {
-    machine: defaultMachine,
-    drives: [],
-    nics: [],
-  };
-  // Parts that no guest of ours sees; kept for GET /vm/config.
-  readonly #shown: Record<string, unknown> = {};
-  readonly #pmem = new Map<string, unknown>();
+  readonly #resources = new VmResources();
   readonly #balloon = new BalloonDevice();
   readonly #mmds = new MetadataStore();
-  #configured = false;
   #vsock: VsockProxy | undefined;
   #metrics: MetricsFile | undefined;
   #guest: Guest | undefined;
@@ -101,15 +80,15 @@ export class MicroVm {
       case "getFirecrackerVersion":
         return this.#answer({ firecracker_version: this.#options.version });
       case "getMachineConfiguration":
-        return this.#answer(this.#vm.machine);
+        return this.#answer(this.#resources.vm.machine);
       case "getExportVmConfig":
-        return this.#answer(this.#wholeConfiguration());
+        return this.#answer(this.#resources.whole());
       case "putLogger":
         return this.#putLogger(body as Logger);
       case "putMetrics":
         return this.putMetrics(body as Metrics);
       case "putCpuConfiguration":
-        this.#shown["cpu-config"] = body;
+        this.#resources.show("cpu-config", body);
         return done;
       case "createSyncAction":
         return this.#act((body as { action_type: string }).action_type);
@@ -132,87 +111,26 @@ export class MicroVm {
       case "patchGuestDriveByID":
         return this.#patchDrive(body as Drive);
       case "patchGuestNetworkInterfaceByID":
-        this.#nic((body as NetworkInterface).iface_id);
+        this.#resources.checkNic((body as NetworkInterface).iface_id);
         return done;
-      default:
-        return operation.toLowerCase().includes("balloon")
-          ? this.#useBalloon(operation, body)
-          : operation.endsWith("MemoryHotplug")
-            ? this.#hotplug(operation, body)
-            : this.#configure(operation, body);
-    }
-  }
-
-  /** Requests of which one, even refused, forbids to load a snapshot. */
-  async #configure(operation: string, body: unknown): Promise<ApiReply> {
-    this.#configured = true;
-    switch (operation) {
-      case "putGuestBootSource":
-        this.#change({ bootSource: checkedBootSource(body as BootSource) });
-        return done;
-      case "putMachineConfiguration":
-      case "patchMachineConfiguration": {
-        const update = body as Partial<MachineConfiguration>;
-        const whole = operation.startsWith("put");
-        this.#change({ machine: checkedMachine(update, this.#vm, whole) });
-        return done;
-      }
-      case "putGuestDriveByID":
-        this.#change({ drives: withDrive(this.#vm.drives, body as Drive) });
-        return done;
-      case "putGuestNetworkInterfaceByID":
-        this.#change({
-          nics: withNic(this.#vm.nics, body as NetworkInterface),
-        });
+      case "getMemoryHotplug":
+        return this.#answer(this.#resources.hotplugStatus());
+      case "patchMemoryHotplug":
+        this.#resources.updateHotplug(body as object);
         return done;
       case "putGuestVsock":
+        this.#resources.touch();
         return this.#putVsock(body as Vsock);
-      case "putEntropyDevice":
-        this.#change({ entropy: body });
-        return done;
-      case "putSerialDevice":
-        this.#change({ serial: body as { serial_out_path?: string } });
-        return done;
-      case "putMmdsConfig":
-        for (const id of (body as { network_interfaces: string[] })
-          .network_interfaces)
-          if (!this.#vm.nics.some(({ iface_id }) => iface_id === id))
-            throw new ApiFault(
-              `MMDS config error: The list of network interface IDs provided contains at least one ID that does not correspond to any existing network interface: ${id}`,
-            );
-        this.#shown["mmds-config"] = body;
-        return done;
-      case "putGuestPmemByID":
-        this.#pmem.set((body as { id: string }).id, body);
-        return done;
-      case "patchGuestPmemByID":
-        return done;
       default:
-        throw new ApiFault(`${operation} is not served by the contract server`);
+        if (/(?<!put)Balloon/.test(operation))
+          return this.#useBalloon(operation, body);
+        this.#resources.configure(operation, body);
+        return done;
     }
   }
 
   #answer(body: unknown): ApiReply {
     return { status: 200, body };
-  }
-
-  #change(part: Partial<VmConfiguration>): void {
-    this.#vm = { ...this.#vm, ...part };
-  }
-
-  #wholeConfiguration(): unknown {
-    const { machine, bootSource, drives, nics, ...rest } = this.#vm;
-    return {
-      ...this.#shown,
-      balloon: rest.balloon ?? null,
-      drives,
-      "boot-source": bootSource ?? {},
-      "machine-config": machine,
-      "network-interfaces": nics,
-      vsock: rest.vsock ?? null,
-      entropy: rest.entropy ?? null,
-      pmem: [...this.#pmem.values()],
-    };
   }
 
   #putLogger(body: Logger): ApiReply {
@@ -223,7 +141,7 @@ export class MicroVm {
         `Logger error: Failed to open target file: ${osError(error)}`,
       );
     }
-    this.#shown["logger"] = body;
+    this.#resources.show("logger", body);
     return done;
   }
 
@@ -240,12 +158,12 @@ export class MicroVm {
     } catch (error) {
       refuse(osError(error));
     }
-    this.#shown["metrics"] = body;
+    this.#resources.show("metrics", body);
     return done;
   }
 
   async #putVsock(vsock: Vsock): Promise<ApiReply> {
-    if (this.#vsock && this.#vm.vsock) await this.#vsock.close();
+    if (this.#vsock && this.#resources.vm.vsock) await this.#vsock.close();
     try {
       this.#vsock = await VsockProxy.listen(vsock.uds_path);
     } catch (error) {
@@ -253,13 +171,13 @@ export class MicroVm {
         `Vsock config error: Cannot create backend for vsock device: Error binding to the host-side Unix socket: ${osError(error)}`,
       );
     }
-    this.#change({ vsock });
+    this.#resources.change({ vsock });
     return done;
   }
 
   async #act(action: string): Promise<ApiReply> {
     if (action === "InstanceStart") {
-      checkStart(this.#vm, this.#options.version);
+      checkStart(this.#resources.vm, this.#options.version);
       await this.#startGuest({ agentOpen: false });
       await this.#guest?.run();
       this.#state = "Running";
@@ -271,7 +189,7 @@ export class MicroVm {
   }
 
   async #flush(): Promise<void> {
-    await this.#metrics?.flush(this.#vm, this.#guest, {
+    await this.#metrics?.flush(this.#resources.vm, this.#guest, {
       actions_count: this.#requests,
     });
   }
@@ -280,8 +198,11 @@ export class MicroVm {
     how: Pick<GuestOptions, "agentOpen" | "incoming">,
   ): Promise<void> {
     if (this.#options.guest === "qemu") {
+      const path = this.#resources.vm.serial?.serial_out_path;
+      let consoleFile: number | undefined;
       try {
-        this.#guest = await Guest.create(this.#vm, {
+        if (path !== undefined) consoleFile = openSync(path, "a");
+        this.#guest = await Guest.create(this.#resources.vm, {
           ...this.#options.guestOptions,
           ...how,
         });
@@ -290,16 +211,15 @@ export class MicroVm {
           `Start microvm error: Internal error: ${(error as Error).message}`,
         );
       }
-      this.#watch(this.#guest);
+      this.#watch(this.#guest, consoleFile);
     }
     this.#metrics?.start(() => this.#flush());
   }
 
-  #watch(guest: Guest): void {
-    const file = this.#vm.serial?.serial_out_path;
+  #watch(guest: Guest, consoleFile: number | undefined): void {
     guest.on("console", (chunk) => {
-      if (file === undefined) process.stdout.write(chunk);
-      else writeFileSync(file, chunk, { flag: "a" });
+      if (consoleFile === undefined) process.stdout.write(chunk);
+      else writeSync(consoleFile, chunk);
     });
     guest.on("reset", () => {
       guest.removeAllListeners("end");
@@ -332,7 +252,7 @@ export class MicroVm {
       );
     try {
       writeSavedState(paths.snapshot_path, {
-        vm: this.#vm,
+        vm: this.#resources.vm,
         agentOpen: this.#guest?.agentOpen ?? false,
       });
       writeFileSync(paths.mem_file_path, "");
@@ -348,18 +268,19 @@ export class MicroVm {
       throw new ApiFault(`Load snapshot error: ${reason}`);
     };
     const memory = memoryFile(load);
-    if (this.#configured)
+    if (this.#resources.touched)
       refuse(
         "Loading a microVM snapshot not allowed after configuring boot-specific resources.",
       );
     try {
       const saved = readSavedState(load.snapshot_path);
-      this.#vm = overridden(saved.vm, load);
-      for (const { path_on_host, is_read_only } of this.#vm.drives)
+      this.#resources.change(overridden(saved.vm, load));
+      for (const { path_on_host, is_read_only } of this.#resources.vm.drives)
         checkDriveFile(path_on_host ?? "", is_read_only === true);
-      for (const { host_dev_name } of this.#vm.nics)
+      for (const { host_dev_name } of this.#resources.vm.nics)
         checkTap(host_dev_name, []);
-      if (this.#vm.vsock) await this.#putVsock(this.#vm.vsock);
+      if (this.#resources.vm.vsock)
+        await this.#putVsock(this.#resources.vm.vsock);
       await this.#startGuest({
         agentOpen: saved.agentOpen,
         incoming: memory,
@@ -374,18 +295,11 @@ export class MicroVm {
     return done;
   }
 
-  #nic(id: string): void {
-    if (!this.#vm.nics.some(({ iface_id }) => iface_id === id))
-      throw new ApiFault(
-        "Network config error: Error updating (patching) the network interface: Device not found",
-      );
-  }
-
   async #patchDrive(update: Drive): Promise<ApiReply> {
-    const at = this.#vm.drives.findIndex(
+    const at = this.#resources.vm.drives.findIndex(
       ({ drive_id }) => drive_id === update.drive_id,
     );
-    const drive = this.#vm.drives[at];
+    const drive = this.#resources.vm.drives[at];
     if (!drive)
       throw new ApiFault(
         "Drive config error: Unable to patch the block device: Device not found",
@@ -394,43 +308,20 @@ export class MicroVm {
       checkDriveFile(update.path_on_host, drive.is_read_only === true);
       await this.#guest?.changeDrive(at, drive, update.path_on_host);
     }
-    this.#change({ drives: this.#vm.drives.with(at, { ...drive, ...update }) });
+    this.#resources.change({
+      drives: this.#resources.vm.drives.with(at, { ...drive, ...update }),
+    });
     return done;
   }
 
   async #useBalloon(operation: string, body: unknown): Promise<ApiReply> {
-    if (operation === "putBalloon") {
-      this.#configured = true;
-      this.#change({ balloon: checkedBalloon(body as Balloon, this.#vm) });
-      return done;
-    }
     const { balloon, answer } = await this.#balloon.handle(
       operation,
       body,
-      this.#vm,
+      this.#resources.vm,
       this.#guest,
     );
-    if (balloon) this.#change({ balloon });
+    if (balloon) this.#resources.change({ balloon });
     return answer === undefined ? done : this.#answer(answer);
-  }
-
-  #hotplug(operation: string, body: unknown): ApiReply {
-    if (operation === "putMemoryHotplug") {
-      this.#configured = true;
-      this.#shown["memory-hotplug"] = body;
-      return done;
-    }
-    const device = this.#shown["memory-hotplug"] as object | undefined;
-    if (!device)
-      throw new ApiFault("Memory hotplug update error: Device not found");
-    if (operation === "patchMemoryHotplug") {
-      this.#shown["memory-hotplug"] = { ...device, ...(body as object) };
-      return done;
-    }
-    return this.#answer({
-      ...{ slot_size_mib: 128, block_size_mib: 2, requested_size_mib: 0 },
-      ...device,
-      plugged_size_mib: 0,
-    });
   }
 }

@@ -1,4 +1,4 @@
-import { constants } from "node:fs";
+import { constants, type BigIntStats } from "node:fs";
 import { lstat, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { hasErrorCode } from "../../files/error-code.js";
@@ -20,12 +20,18 @@ export async function isInJail(
     // Not the path that the link says: in a mount namespace of its own every root is `/`.
     const own = await stat(`/proc/${String(pid)}/root`, { bigint: true });
     const jail = await lstat(jailRootOf(jailDirectory), { bigint: true });
-    return own.dev === jail.dev && own.ino === jail.ino;
+    const host = await stat("/proc/self/root", { bigint: true });
+    // Whatever is mounted there: in a jail with the host's root would be every process, and kill ends what is in a jail.
+    return isSame(own, jail) && !isSame(own, host);
   } catch (error) {
     if (hasErrorCode(error, "ENOENT", "ENOTDIR", "ESRCH", "EACCES", "EPERM"))
       return false;
     throw error;
   }
+}
+
+function isSame(a: BigIntStats, b: BigIntStats): boolean {
+  return a.dev === b.dev && a.ino === b.ino;
 }
 
 /** The process that the jailer wrote down in a jail; the process itself can write there too. `undefined` when there is none. */
