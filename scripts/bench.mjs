@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { apiRoundTrip } from "./bench/api-round-trip.mjs";
 import { commandLine } from "./bench/command-line.mjs";
+import { firecracker } from "./bench/firecracker.mjs";
 import { firstCommand } from "./bench/first-command.mjs";
 import { hookDispatch } from "./bench/hook-dispatch.mjs";
 import { idleMemory } from "./bench/idle-memory.mjs";
@@ -20,6 +21,7 @@ const topics = {
   "api-round-trip": apiRoundTrip,
   "idle-memory": idleMemory,
   records: (_install, quick) => records(quick),
+  firecracker: (_install, quick) => firecracker(quick),
   "root-disks": (_install, quick) => rootDisks(quick),
   "first-command": firstCommand,
   "parallel-creates": parallelCreates,
