@@ -134,7 +134,18 @@ export function registerHostServices(
     portForwards: asClass(TcpPortForwards)
       .singleton()
       .disposer((forwards) => forwards.dispose()),
-    requirements: asClass(HostRequirements).singleton(),
+    requirements: asFunction(
+      ({
+        commands,
+        hostFacts,
+      }: {
+        commands: CommandRunner;
+        hostFacts: HostFacts;
+      }) => {
+        const networkMode = config.network.mode;
+        return new HostRequirements({ commands, hostFacts, networkMode });
+      },
+    ).singleton(),
     rootDiskProbe: asFunction(
       ({
         commands,

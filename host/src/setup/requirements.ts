@@ -10,7 +10,8 @@ interface Requirement {
   /** Debian's package that has it */
   readonly packageName: string;
   readonly purpose: string;
-  readonly forUser?: true;
+  /** who needs it; absent: everybody */
+  readonly for?: "user" | "bridge";
   /** one that needs libraries does not count */
   readonly isStatic?: true;
 }
@@ -52,7 +53,37 @@ const requirements: readonly Requirement[] = [
     program: "newuidmap",
     packageName: "uidmap",
     purpose: "builds the image without root",
-    forUser: true,
+    for: "user",
+  },
+  {
+    program: "ip",
+    packageName: "iproute2",
+    purpose: "makes the bridge and TAP devices",
+    for: "bridge",
+  },
+  {
+    program: "nft",
+    packageName: "nftables",
+    purpose: "keeps each guest to its own address",
+    for: "bridge",
+  },
+  {
+    program: "iptables",
+    packageName: "iptables",
+    purpose: "lets guests with NAT out, and the others not",
+    for: "bridge",
+  },
+  {
+    program: "sysctl",
+    packageName: "procps",
+    purpose: "switches forwarding on for NAT",
+    for: "bridge",
+  },
+  {
+    program: "lz4",
+    packageName: "lz4",
+    purpose: "unpacks Debian's kernel for a Firecracker before 1.17",
+    for: "bridge",
   },
 ];
 
@@ -88,22 +119,23 @@ class HostPackagesMissingError extends BangerError {
 export class HostRequirements {
   readonly #commands: CommandRunner;
   readonly #hostFacts: HostFacts;
+  readonly #networkMode: string;
   #complete = false;
 
-  constructor({
-    commands,
-    hostFacts,
-  }: {
+  constructor(options: {
     commands: CommandRunner;
     hostFacts: HostFacts;
+    /** of new VMs */
+    networkMode: string;
   }) {
-    this.#commands = commands;
-    this.#hostFacts = hostFacts;
+    this.#commands = options.commands;
+    this.#hostFacts = options.hostFacts;
+    this.#networkMode = options.networkMode;
   }
 
   async report(): Promise<RequirementReport> {
-    const needed = requirements.filter(
-      ({ forUser }) => !forUser || !this.#hostFacts.isRoot,
+    const needed = requirements.filter((requirement) =>
+      this.#isNeeded(requirement),
     );
     const found = await Promise.all(
       needed.map((requirement) => this.#find(requirement)),
@@ -117,6 +149,12 @@ export class HostRequirements {
       present: needed.filter((_, index) => found[index] !== undefined),
       install: missing.length === 0 ? [] : [...sudo, ...apt, ...names],
     };
+  }
+
+  /** Firecracker runs on the bridge only, so what it needs belongs there. */
+  #isNeeded({ for: whom }: Requirement): boolean {
+    if (whom === "user") return !this.#hostFacts.isRoot;
+    return whom === undefined || this.#networkMode === "bridge";
   }
 
   async #find({ program, isStatic }: Requirement): Promise<string | undefined> {

@@ -49,7 +49,11 @@ function healthy(overrides: Partial<HostCheckDeps> = {}): HostCheckDeps {
   for (const program of programs) commands.install(program);
   const hostFacts = fakeHostFacts();
   return {
-    requirements: new HostRequirements({ commands, hostFacts }),
+    requirements: new HostRequirements({
+      commands,
+      hostFacts,
+      networkMode: "user",
+    }),
     vmm: {
       vmmDrivers: { outlook: () => Promise.resolve([working]) },
       request: { driver: "auto", accel: "auto", nic: "user" },
@@ -96,6 +100,7 @@ describe("hostChecks", () => {
     const requirements = new HostRequirements({
       commands: new FakeCommandRunner(),
       hostFacts: fakeHostFacts(),
+      networkMode: "user",
     });
     const found = await check("host.programs", { requirements });
     expect(found).toMatchObject({ status: "fail", fix: "banger setup" });

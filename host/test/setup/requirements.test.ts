@@ -13,13 +13,14 @@ const all =
 function host(
   installed: readonly string[],
   isRoot = false,
+  networkMode = "user",
 ): { commands: FakeCommandRunner; requirements: HostRequirements } {
   const commands = new FakeCommandRunner();
   for (const program of installed) commands.install(program);
   const hostFacts = fakeHostFacts({ isRoot });
   return {
     commands,
-    requirements: new HostRequirements({ commands, hostFacts }),
+    requirements: new HostRequirements({ commands, hostFacts, networkMode }),
   };
 }
 
@@ -48,6 +49,17 @@ it("needs no mapping of ids and no sudo as root", async () => {
   const { missing, install } = await requirements.report();
   expect(missing.map(({ program }) => program)).not.toContain("newuidmap");
   expect(install[0]).toBe("apt-get");
+});
+
+it("needs more where new VMs are on a bridge", async () => {
+  const { requirements } = host(all, true, "bridge");
+  const { missing, install } = await requirements.report();
+  expect(missing.map(({ program }) => program)).toEqual([
+    ...["ip", "nft", "iptables", "sysctl", "lz4"],
+  ]);
+  expect(install.slice(-5)).toEqual([
+    ...["iproute2", "nftables", "iptables", "procps", "lz4"],
+  ]);
 });
 
 it("does not look again once everything was there", async () => {
