@@ -60,6 +60,11 @@ const STEPS = [
     commands: [tool("typescript/bin/tsc", "-b"), node("prepare.mjs", "--yes")],
   },
   {
+    id: "host",
+    title: "Programs of the host",
+    commands: [node("setup-host.mjs")],
+  },
+  {
     id: "architecture",
     title: "Architecture",
     commands: [

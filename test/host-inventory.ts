@@ -84,10 +84,12 @@ function jails(base: string): string[] {
   );
 }
 
+/** Without those that name network namespaces, which come and go with other runs. */
 function mounts(): string[] {
   return (read("/proc/self/mountinfo") ?? "")
     .split("\n")
     .flatMap((line) => line.split(" ")[4] ?? [])
+    .filter((point) => !point.startsWith("/run/netns"))
     .map((point) => `mount ${point}`);
 }
 

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { stat } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import {
@@ -11,6 +12,7 @@ import {
   type Logger,
   type RootCradle,
   type VmFiles,
+  type VmId,
   type VmStore,
 } from "@banger/core";
 import type { ConfigValues } from "./config/load-config.js";
@@ -39,6 +41,7 @@ import { HostRequirements } from "./setup/requirements.js";
 import { openDatabase } from "./store/database.js";
 import { JsonHandleStore } from "./store/json-handle-store.js";
 import { SqliteVmStore } from "./store/sqlite-vm-store.js";
+import { jailOwner } from "./vmm/firecracker/jail-owner.js";
 import { installedVmms } from "./vmm/installed-vmms.js";
 import { InstalledVmmDrivers } from "./vmm/vmm-drivers.js";
 
@@ -126,7 +129,11 @@ export function registerHostServices(
           commands,
           isRoot,
           settings: parseBridgeSettings(bridge, address),
-          tapOwner: userInfo().uid,
+          install: installTag(paths.stateDirectory),
+          tapOwner: ({ id, runtime }) =>
+            runtime.jailDirectory === undefined
+              ? userInfo().uid
+              : jailUid(id, paths.stateDirectory),
         });
         return new InstalledNetworks(mode, [user, bridged]);
       },
@@ -210,6 +217,16 @@ export function registerHostServices(
       },
     ).singleton(),
   });
+}
+
+async function jailUid(id: VmId, stateDirectory: string): Promise<number> {
+  return jailOwner(id, await stat(stateDirectory)).uid;
+}
+
+/** What two installs on one host tell their network devices apart by. */
+function installTag(stateDirectory: string): string {
+  const hash = createHash("sha256").update(stateDirectory);
+  return hash.digest("hex").slice(0, 8);
 }
 
 /** Two installs on one host, such as two users' or a test's, begin at different loopback addresses. */

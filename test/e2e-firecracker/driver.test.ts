@@ -27,12 +27,6 @@ describe("what the installs of this run start", () => {
     expect(vm.runtime).not.toHaveProperty("jailDirectory");
   });
 
-  it("has an agent on vsock and no port for one", async () => {
-    const ports = ["vm", "exec", name, "--", "ls", "/dev/virtio-ports"];
-    expect((await home.run(ports)).status).not.toBe(0);
-    expect(await home.ok(["vm", "ping", name])).toContain("ms");
-  });
-
   it("counts what goes through disks and network, and never less", async () => {
     const look = async (): Promise<Record<string, number>> => {
       await home.ok(["vm", "stats", name]);

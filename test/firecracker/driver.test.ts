@@ -50,7 +50,7 @@ async function setUp(options: {
     settings: {
       jailer: firecracker.jailer,
       jailerEnabled: options.jailed,
-      jailDirectory: join(directory, "jails"),
+      jailBase: join(directory, "jails"),
     },
     hostFacts: { isRoot },
     stateDirectory: directory,

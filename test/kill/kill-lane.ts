@@ -256,7 +256,7 @@ function withoutIdentity(entry: string): string {
   return entry
     .replace(/^process \d+/, "process")
     .replaceAll(/\b[0-9a-f]{12}\b/g, "<id>")
-    .replaceAll(/127\.7[78]\.\d+\.\d+|172\.16\.0\.\d+/g, "<address>")
+    .replaceAll(/127\.7[78]\.\d+\.\d+|172\.16\.\d+\.\d+/g, "<address>")
     .replaceAll(/\btap-fc-[0-9a-f]{8}\b/g, "<tap>")
     .replaceAll(/\bfc-rootfs-[0-9a-f]+\b/g, "<disk>")
     .replace(/^block device (loop|dm-)\d+/, "block device $1")

@@ -26,7 +26,7 @@ export interface MatrixOptions {
   readonly images?: SharedImages | undefined;
   /** which of an operation's points are tried */
   readonly choose: (points: readonly KillPoint[]) => readonly KillPoint[];
-  /** installs that work side by side; one for images, because a build is seen by every inventory */
+  /** installs that work side by side; one for images and on a bridge: a build and the host's network are in every inventory */
   readonly lanes: number;
   /** DNS port of the first lane; the others take the ones behind it */
   readonly dnsPort: number;

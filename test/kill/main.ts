@@ -29,7 +29,7 @@ Kills the daemon with SIGKILL just before and just after every call of every ope
                 Images do not depend on it and are left out
   --only LIST   these operations: ${killOperations.map(({ name }) => name).join(", ")}
   --sample N    every Nth point of each
-  --lanes N     installs side by side, default 2
+  --lanes N     installs side by side, default 2; one on a bridge
   --write       put the table into docs/reliability.md`;
 
 process.exitCode = await main();
@@ -48,6 +48,9 @@ async function main(): Promise<number> {
   });
   const driver = drivers.find((name) => name === values.driver);
   const [sample, lanes] = [Number(values.sample), Number(values.lanes)];
+  // Which operations there are depends on the network mode there.
+  if (driver === "firecracker" && !isEgressLive && !values.help)
+    return againInNamespace();
   const operations = chosen(values.only, driver);
   if (
     values.help ||
@@ -59,7 +62,6 @@ async function main(): Promise<number> {
     console.error(usage);
     return values.help ? 0 : 2;
   }
-  if (driver === "firecracker" && !isEgressLive) return againInNamespace();
   const problems: string[] = [];
   for (const subject of ["vm", "image"] as const) {
     const mine = operations.filter((one) => one.subject === subject);
@@ -91,7 +93,7 @@ async function runAll(
       operations,
       images,
       choose: (points) => everyNth(points, sample),
-      lanes: isImage ? 1 : lanes,
+      lanes: isImage || isEgressLive ? 1 : lanes,
       dnsPort: 15390,
       onPoint: print,
     });

@@ -28,6 +28,12 @@ describe("samples", () => {
     expect(everyNth(ten, 5)).toEqual([2, 7]);
   });
 
+  it("have moments before and after, whatever the step", () => {
+    const sample = everyNth([...Array(24).keys()], 6);
+    expect(sample).toEqual([3, 8, 15, 20]);
+    expect(new Set(sample.map((index) => index % 2)).size).toBe(2);
+  });
+
   it("of one in one are all", () => {
     expect(everyNth(ten, 1)).toEqual(ten);
     expect(spread(ten, 99)).toEqual(ten);

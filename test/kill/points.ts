@@ -40,7 +40,11 @@ export function killPoints(calls: readonly string[]): readonly KillPoint[] {
 
 /** Every nth of them, spread evenly. Pure. */
 export function everyNth<T>(points: readonly T[], nth: number): readonly T[] {
-  return points.filter((_, index) => index % nth === Math.floor(nth / 2));
+  return points.filter((_, index) => {
+    // Moments before and after a call take turns: with an even step all would be of one kind.
+    const shift = nth % 2 === 0 ? Math.floor(index / nth) % 2 : 0;
+    return index % nth === Math.floor(nth / 2) - shift;
+  });
 }
 
 /** `count` of them at most, spread evenly. Pure. */

@@ -24,23 +24,40 @@ export class FirecrackerRun {
   readonly directory: string;
   readonly #images: SharedImages;
   readonly #namespaces: NetworkNamespaces;
+  #child: ChildProcess | undefined;
+  #interruptedBy: NodeJS.Signals | undefined;
 
-  private constructor() {
-    // The image first: it may have to be built, and the namespaces have no way to a mirror.
-    this.#images = provideImages();
-    this.directory = mkdtempSync(join(tmpdir(), "banger-fc-"));
-    this.#namespaces = NetworkNamespaces.make();
+  private constructor(
+    directory: string,
+    images: SharedImages,
+    namespaces: NetworkNamespaces,
+  ) {
+    this.directory = directory;
+    this.#images = images;
+    this.#namespaces = namespaces;
   }
 
   /** Makes everything, and removes it when `use` has ended, however it does. */
   static async with<T>(use: (run: FirecrackerRun) => Promise<T>): Promise<T> {
-    const run = new FirecrackerRun();
+    // The image first: it may have to be built, and the namespaces have no way to a mirror.
+    const images = provideImages();
+    const directory = mkdtempSync(join(tmpdir(), "banger-fc-"));
     try {
-      return await use(run);
+      const namespaces = NetworkNamespaces.make();
+      const run = new FirecrackerRun(directory, images, namespaces);
+      const interrupt = (signal: NodeJS.Signals): void => {
+        run.#interrupt(signal);
+      };
+      process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+      try {
+        return await use(run);
+      } finally {
+        namespaces.remove();
+        process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+      }
     } finally {
-      run.#namespaces.remove();
-      rmSync(run.directory, { recursive: true, force: true });
-      run.#images.remove();
+      rmSync(directory, { recursive: true, force: true });
+      images.remove();
     }
   }
 
@@ -65,13 +82,18 @@ export class FirecrackerRun {
       const env = { BANGER_HOME: install.path, NO_COLOR: "1" };
       return this.#start([program, ...rest], programs, "pipe", env);
     };
-    const child = banger("vm", "run", "--rm", ...size, "--", "true");
-    const stderr: Buffer[] = [];
-    child.stderr?.on("data", (chunk: Buffer) => stderr.push(chunk));
-    child.stdout?.resume();
-    const status = await this.#end(child);
-    await this.#end(banger("daemon", "stop"));
-    return status === 0 ? undefined : Buffer.concat(stderr).toString();
+    try {
+      const child = banger("vm", "run", "--rm", ...size, "--", "true");
+      const stderr: Buffer[] = [];
+      child.stderr?.on("data", (chunk: Buffer) => stderr.push(chunk));
+      child.stdout?.resume();
+      const status = await this.#end(child);
+      return status === 0 ? undefined : Buffer.concat(stderr).toString();
+    } finally {
+      if (this.#interruptedBy === undefined)
+        await this.#end(banger("daemon", "stop"));
+      rmSync(install.path, { recursive: true, force: true });
+    }
   }
 
   #start(
@@ -80,11 +102,13 @@ export class FirecrackerRun {
     output: "inherit" | "pipe",
     env: Readonly<Record<string, string>> = {},
   ): ChildProcess {
+    if (this.#interruptedBy !== undefined)
+      throw new Error(`ended by ${this.#interruptedBy}`);
     const [file, ...args] = this.#namespaces.command([
       process.execPath,
       ...argv,
     ]);
-    return spawn(file, args, {
+    const child = spawn(file, args, {
       stdio: ["ignore", output, output],
       env: {
         ...process.env,
@@ -95,25 +119,25 @@ export class FirecrackerRun {
         ...env,
       },
     });
+    this.#child = child;
+    return child;
   }
 
-  async #end(child: ChildProcess): Promise<number> {
-    // A terminal sends it to the whole group, others to this process alone.
-    const interrupt = (signal: NodeJS.Signals): void => {
-      child.kill(signal);
-      setTimeout(() => child.kill("SIGKILL"), graceMs).unref();
-    };
-    process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
-    try {
-      return await new Promise<number>((resolve, reject) => {
-        child.once("error", reject);
-        child.once("close", (status, signal) =>
-          resolve(status ?? 128 + constants.signals[signal ?? "SIGKILL"]),
-        );
+  #end(child: ChildProcess): Promise<number> {
+    return new Promise<number>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (status, signal) => {
+        resolve(status ?? 128 + constants.signals[signal ?? "SIGKILL"]);
       });
-    } finally {
-      process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
-    }
+    });
+  }
+
+  /** A terminal sends it to the whole group, others to this process alone. */
+  #interrupt(signal: NodeJS.Signals): void {
+    this.#interruptedBy = signal;
+    const child = this.#child;
+    child?.kill(signal);
+    setTimeout(() => child?.kill("SIGKILL"), graceMs).unref();
   }
 }
 

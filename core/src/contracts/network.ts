@@ -33,9 +33,22 @@ export interface Network {
   nic(vm: VmRecord): Nic;
   /** Idempotent host preparation, before the VMM starts. */
   prepare(vm: VmRecord, signal: AbortSignal): Promise<void>;
+  /**
+   * Puts back what is missing of a running VM's network, such as rules that another program has flushed; traffic goes on meanwhile.
+   * Idempotent.
+   */
+  restore(vm: VmRecord, signal: AbortSignal): Promise<void>;
   /** Idempotent removal, from the record alone. */
   remove(vm: VmRecord): Promise<void>;
 }
+
+/**
+ * The bit of a packet's mark that lets it through between a bridge of guests and whatever is beyond the host. The network drops what has
+ * not got it, right after the mangle table of the kernel's forward hook, and takes it away there; only a rule in mangle's FORWARD can set
+ * it, as it is taken from what arrives.
+ * Between the bits that others use: the CNI portmap plugin's 0x2000 and kube-proxy's 0x4000 above, Cilium's 0x0f00 below.
+ */
+export const forwardMark = 0x1000;
 
 /**
  * MAC address of a VM's first interface: locally administered, the last five bytes are the start of the VM id.

@@ -10,6 +10,8 @@ export type RootDiskNames = Pick<
 
 /** A VM's root disk: copy-on-write over its image where the host can. */
 export interface RootDisks {
+  /** Format of the root disk that a VM has; `undefined` before there is one, whatever the record says. Looks only. */
+  find(vm: VmRecord): Promise<DiskFormat | undefined>;
   /**
    * How the root disk of a VM is made: as the one that it has, else the best that this host gives for the first of `formats`. Looks, makes
    * nothing that stays.

@@ -1,4 +1,5 @@
 import type { GuestAgent, GuestSsh } from "../contracts/guest.js";
+import type { Network } from "../contracts/network.js";
 import type { HandleStore } from "../contracts/handle-store.js";
 import {
   ImageNotFoundError,
@@ -21,7 +22,7 @@ const pingLimitMs = 5_000;
 const graceMs = 500;
 
 /**
- * Takes a live VM into this daemon's care: handles, guest connection, what plugins publish, published ports. Every step is tried; what
+ * Takes a live VM into this daemon's care: handles, network, guest connection, what plugins publish, published ports. Every step is tried; what
  * fails is added to `problems`, and the guest runs on. The caller holds the VM's lock.
  * @returns does the guest answer over SSH?
  * @throws CancelledError
@@ -38,12 +39,13 @@ export function createAdoptVm(deps: {
   imageStore: ImageStore;
   guestAgent: GuestAgent;
   guestSsh: GuestSsh;
+  network: Network;
   portForwards: PortForwards;
   pluginRegistry: PluginRegistry;
   revertChange: RevertChange;
 }): AdoptVm {
   const { handleStore, imageStore, guestAgent, guestSsh, portForwards } = deps;
-  const { pluginRegistry, revertChange } = deps;
+  const { network, pluginRegistry, revertChange } = deps;
 
   const ping = (vm: VmRecord, owner: AbortSignal): Promise<number> =>
     withinLimit(
@@ -86,6 +88,9 @@ export function createAdoptVm(deps: {
     };
     await attempt("its handles cannot be written", () =>
       handleStore.write(vm, handles),
+    );
+    await attempt("its network is not whole", () =>
+      network.restore(vm, signal),
     );
     await attempt("its agent does not answer", () => ping(vm, signal));
     const reachable = await attempt("SSH does not answer", () =>

@@ -13,7 +13,7 @@ import type { RootDisks } from "../contracts/root-disks.js";
 import type { VmFiles } from "../contracts/vm-files.js";
 import type { VmStore } from "../contracts/vm-store.js";
 import type { VmmChoice, VmmDrivers, VmmRequest } from "../contracts/vmm.js";
-import { describeError } from "../errors.js";
+import { describeError, JoinedError } from "../errors.js";
 import {
   runStage,
   throwIfCancelled,
@@ -106,14 +106,15 @@ export function createStartVm(deps: StartVmDeps): StartVm {
       },
     );
 
-  const wish = (vm: VmRecord): VmmRequest => ({
-    driver: vm.spec.driver,
-    accel: vm.spec.accel,
-    nic: network.nic(vm).backend.kind,
-    ...(vm.runtime.rootDisk === undefined
-      ? {}
-      : { diskFormat: rootDisks.drive(vm).format }),
-  });
+  const requestOf = async (vm: VmRecord): Promise<VmmRequest> => {
+    const diskFormat = await rootDisks.find(vm);
+    return {
+      driver: vm.spec.driver,
+      accel: vm.spec.accel,
+      nic: network.nic(vm).backend.kind,
+      ...(diskFormat === undefined ? {} : { diskFormat }),
+    };
+  };
 
   /** What the record must say of this start before it makes anything. */
   const choose = async (
@@ -159,10 +160,10 @@ export function createStartVm(deps: StartVmDeps): StartVm {
         { hint: `Finish that: banger vm delete ${before.name}` },
       );
     }
-    if (before.runtime.prepared) {
-      // Of a run whose end left something: the names of that may be others now. What still stays is that run's fault and said by then.
-      await tearDownVm(before, "stop", operation);
-    }
+    // Of a run whose end left something: the names of that may be others now.
+    const leftovers = before.runtime.prepared
+      ? await tearDownVm(before, "stop", operation)
+      : [];
     const undo = new UndoStack(operation);
     let vmmRan = false;
     let vm = before;
@@ -179,10 +180,14 @@ export function createStartVm(deps: StartVmDeps): StartVm {
         operation,
         "vmm",
         "choosing how to run the guest",
-        () => vmmDrivers.choose(wish(vm), image, operation),
+        async () => vmmDrivers.choose(await requestOf(vm), image, operation),
       );
       const { signal } = operation;
       const chosen = await choose(vm, image, choice, plugins, signal);
+      const { jailDirectory } = vm.runtime;
+      // Its name is about to be forgotten, and nobody would ever remove it.
+      if (leftovers.length > 0 && jailDirectory !== chosen.jailDirectory)
+        throw new JoinedError("of an earlier run something stays", leftovers);
       const plan = await runStage(
         operation,
         "configure",

@@ -67,6 +67,10 @@ export class FakeNetwork implements Network {
     this.prepared.add(vm.id);
   }
 
+  async restore(vm: VmRecord): Promise<void> {
+    this.prepared.add(vm.id);
+  }
+
   async remove(vm: VmRecord): Promise<void> {
     this.prepared.delete(vm.id);
   }

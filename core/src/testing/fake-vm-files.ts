@@ -104,6 +104,8 @@ export function fakeRootDisks(host: FakeHostState): RootDisks {
       format: "qcow2",
       readOnly: false,
     }),
+    find: async (vm) =>
+      host.things.has(fakeThings.rootDisk(vm.id)) ? "qcow2" : undefined,
     choose: async () => "qcow2",
     ensure: async (vm, _image, record) => {
       await record({ baseLoop: fakeThings.loop(vm.id) });

@@ -55,9 +55,9 @@ const contracts: {
     build: true,
     remove: true,
   },
-  network: { prepare: true, remove: true },
+  network: { prepare: true, restore: true, remove: true },
   portForwards: { open: true, close: true, closeAll: true, ended: false },
-  rootDisks: { choose: true, ensure: true, release: true },
+  rootDisks: { find: true, choose: true, ensure: true, release: true },
   vmFiles: {
     ensure: true,
     removeRun: true,

@@ -98,6 +98,45 @@ it("removes what an earlier run left before it gives new names", async () => {
   );
 });
 
+it("refuses a start that would forget the name of what an earlier run left", async () => {
+  const { host, vmService, recorded } = bench();
+  const { id } = await vmService.launch({}, fakeOperation());
+  const { kill, names } = host.vmm;
+  host.vmm.kill = () => Promise.reject(new Error("busy"));
+  await expect(vmService.stop(id, {}, fakeOperation())).rejects.toMatchObject({
+    code: "ERR_SEVERAL",
+  });
+  host.vmm.end(id);
+  // The jails are elsewhere by now.
+  host.vmm.names = () => ({ jailDirectory: "jail elsewhere" });
+  await expect(vmService.start(id, fakeOperation())).rejects.toMatchObject({
+    code: "ERR_SEVERAL",
+    message: expect.stringContaining("of an earlier run") as string,
+  });
+  expect((await recorded(id)).jailDirectory).toBe(fakeThings.jail(id));
+  expect(host.vmm.launches).toHaveLength(1);
+  // Under the old name it may start all the same, and once the rest can be removed under any.
+  host.vmm.names = names;
+  await vmService.start(id, fakeOperation());
+  host.vmm.kill = kill;
+  await vmService.delete(id, fakeOperation());
+  expect(host.inventory()).toEqual([]);
+});
+
+it("does not take a disk for made because a failed start had chosen it", async () => {
+  const { host, vmService, requests } = bench();
+  const { id } = await vmService.create({}, fakeOperation());
+  host.calls.expect({ at: 1, call: "rootDisks.ensure", moment: "before" });
+  await expect(vmService.start(id, fakeOperation())).rejects.toMatchObject({
+    code: "INJECTED_FAILURE",
+  });
+  host.calls.expect();
+  await vmService.start(id, fakeOperation());
+  expect(requests).toHaveLength(2);
+  for (const request of requests)
+    expect(request).not.toHaveProperty("diskFormat");
+});
+
 it("refuses a driver that this install does not have before there is a VM", async () => {
   const { host, vmService } = bench();
   await expect(

@@ -93,7 +93,7 @@ export const configSchema = z.strictObject({
       }),
       jailer_enabled: z.boolean().default(true).meta({
         description:
-          "runs Firecracker in a jail when the daemon is root, and not at all then where the jailer is missing",
+          "when the daemon is root, Firecracker runs in a jail; where the jailer is missing it is not used then",
       }),
       jailer_chroot_base: programPath.exactOptional().meta({
         description:

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtemp, open, rm, stat } from "node:fs/promises";
+import { open, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { CommandRunner, Image, Logger, VmRecord } from "@banger/core";
 import { requireFreeBytes } from "../files/disk-full.js";
@@ -51,24 +51,27 @@ export async function dataBytes(file: string): Promise<number> {
 /** Enough to be past a disk's first answer, and little enough to wait for, bytes. */
 const sampleBytes = 16 * 2 ** 20;
 
-/** About how long a file system takes for a copy of so many bytes, ms: a sample is written and removed again. */
+/** The sample's name while it is opened; a killed process may leave it, and the next sample takes it. */
+const sampleName = ".copy-sample";
+
+/**
+ * About how long a file system takes for a copy of so many bytes, ms: a sample is written. It has lost its name by then, so it goes even with
+ * a process that is killed, and two at a time do not meet.
+ */
 export async function estimateCopyMs(
   directory: string,
   bytes: number,
 ): Promise<number> {
-  const scratch = await mkdtemp(join(directory, ".copy-"));
+  const path = join(directory, sampleName);
+  const sample = randomBytes(sampleBytes);
+  const begun = performance.now();
+  const file = await open(path, "w", 0o600);
   try {
-    const sample = randomBytes(sampleBytes);
-    const begun = performance.now();
-    const file = await open(join(scratch, "sample"), "wx", 0o600);
-    try {
-      await file.writeFile(sample);
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
-    return ((performance.now() - begun) * bytes) / sampleBytes;
+    await rm(path, { force: true });
+    await file.writeFile(sample);
+    await file.datasync();
   } finally {
-    await rm(scratch, { recursive: true, force: true });
+    await file.close();
   }
+  return ((performance.now() - begun) * bytes) / sampleBytes;
 }

@@ -1,7 +1,5 @@
-import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type CommandRunner } from "@banger/core";
-import { hasErrorCode } from "../files/error-code.js";
+import { CommandFailedError, type CommandRunner } from "@banger/core";
 import { hasFile } from "./root-disk-files.js";
 import { hostDevices, saysBusy, type DeviceTree } from "./loop-devices.js";
 import { RootDiskBusyError } from "./root-disk-errors.js";
@@ -16,7 +14,18 @@ export interface MissingTarget {
   readonly fix: string;
 }
 
-/** Device-mapper devices, by name. */
+/**
+ * Whose a device-mapper device is, which the kernel keeps from the first moment of the device on: a name may be somebody else's, and a
+ * device that a killed `dmsetup create` leaves has no table that would tell.
+ */
+export interface MappedDevice {
+  /** such as `fc-rootfs-00123456` */
+  readonly name: string;
+  /** given at the device's making, such as `banger-00123456789a` */
+  readonly uuid: string;
+}
+
+/** Device-mapper devices of the host. They belong to everybody: one is removed only when its UUID is the expected one. */
 export class DeviceMapper {
   readonly #commands: CommandRunner;
   readonly #tree: DeviceTree;
@@ -50,31 +59,20 @@ export class DeviceMapper {
     };
   }
 
-  /** Also one that has no table yet, as a killed `dmsetup create` leaves it; sysfs does not show those. */
-  async exists(name: string): Promise<boolean> {
-    if (!(await this.#isLoaded())) return false;
-    const columns = ["-c", "--noheadings", "-o", "name"];
-    const { stdout } = await this.#dmsetup(["info", ...columns]);
-    return stdout.split("\n").some((line) => line.trim() === name);
-  }
-
-  /** Kernel name of the device, such as `dm-0`; `undefined` before it has a table. */
-  async kernelName(name: string): Promise<string | undefined> {
-    const { sys } = this.#tree;
-    const nodes = (await readdir(`${sys}/block`)).filter((node) =>
-      /^dm-\d+$/.test(node),
-    );
-    for (const node of nodes) {
-      const found = await readFile(
-        `${sys}/block/${node}/dm/name`,
-        "utf8",
-      ).catch((error: unknown) => {
-        if (hasErrorCode(error, "ENOENT", "ENODEV")) return "";
-        throw error;
-      });
-      if (found.trim() === name) return node;
+  /**
+   * The UUID of the device of that name, also of one that has no table; empty when it has none. `undefined` without a device.
+   * Asks for one device: a list of all fails when any of them goes meanwhile.
+   */
+  async findUuid(name: string): Promise<string | undefined> {
+    if (!(await this.#isLoaded())) return undefined;
+    const columns = ["-c", "--noheadings", "-o", "uuid"];
+    try {
+      const { stdout } = await this.#dmsetup(["info", ...columns, name]);
+      return stdout.trim();
+    } catch (error) {
+      if (saysAbsent(error)) return undefined;
+      throw error;
     }
-    return undefined;
   }
 
   /** The active table, a line for each target; empty when it has none. */
@@ -83,25 +81,28 @@ export class DeviceMapper {
   }
 
   async create(
-    name: string,
+    { name, uuid }: MappedDevice,
     table: string,
     signal: AbortSignal,
   ): Promise<void> {
-    await this.#dmsetup(["create", name, "--table", table], signal);
+    const args = ["create", name, "--uuid", uuid, "--table", table];
+    await this.#dmsetup(args, signal);
   }
 
   /**
-   * Removes a device. Idempotent.
+   * Removes a device; does nothing to one of the same name with another UUID. Idempotent.
    * @throws RootDiskBusyError when somebody keeps it open
    */
-  async remove(name: string): Promise<void> {
-    for (let attempt = 1; await this.exists(name); attempt++) {
+  async remove({ name, uuid }: MappedDevice): Promise<void> {
+    const isThere = async (): Promise<boolean> =>
+      (await this.findUuid(name)) === uuid;
+    for (let attempt = 1; await isThere(); attempt++) {
       try {
         await this.#dmsetup(["remove", "--retry", name]);
         return;
       } catch (error) {
         // Somebody else may have removed it meanwhile, or our own attempt before it was ended.
-        if (!(await this.exists(name))) return;
+        if (!(await isThere())) return;
         if (!saysBusy(error)) throw error;
         if (attempt === removeAttempts) {
           const device = `/dev/mapper/${name}`;
@@ -128,4 +129,12 @@ export class DeviceMapper {
       ...abort,
     });
   }
+}
+
+/** Do a program's last words say that there is no such device? @see dmsetup.c: `_display_info` */
+function saysAbsent(error: unknown): boolean {
+  return (
+    error instanceof CommandFailedError &&
+    /Device does not exist/.test(error.stderrTail)
+  );
 }

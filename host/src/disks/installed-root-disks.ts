@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import {
   throwIfCancelled,
@@ -13,10 +14,12 @@ import {
 } from "@banger/core";
 import { ensureCopy } from "./copy-root-disk.js";
 import type { DeviceTree } from "./loop-devices.js";
+import { unfinishedFile } from "./new-file.js";
 import { ensureQcow2 } from "./qcow2-root-disk.js";
 import {
   cloneFile,
   ensureReflink,
+  reflinkScratch,
   type CloneFile,
 } from "./reflink-root-disk.js";
 import {
@@ -27,6 +30,7 @@ import {
   findRootDisk,
   rootDiskFile,
   rootDiskFormats,
+  rootDiskStrategies,
 } from "./root-disk-files.js";
 import type { RootDiskProbe } from "./root-disk-probe.js";
 import { snapshotNames, SnapshotRootDisks } from "./snapshot-root-disk.js";
@@ -55,6 +59,11 @@ export class InstalledRootDisks implements RootDisks {
     this.#probe = deps.rootDiskProbe;
     this.#clone = deps.clone ?? cloneFile;
     this.#snapshots = new SnapshotRootDisks(deps);
+  }
+
+  async find(vm: VmRecord): Promise<DiskFormat | undefined> {
+    const found = await findRootDisk(vm);
+    return found && rootDiskFormats[found];
   }
 
   /** The VM's directory must exist: a probe makes a file there for a moment. */
@@ -115,9 +124,21 @@ export class InstalledRootDisks implements RootDisks {
   }
 
   async release(vm: VmRecord): Promise<void> {
-    // Also with another kind in the record: it may be behind what was made.
-    await this.#snapshots.release(vm);
+    try {
+      await removeUnfinished(vm);
+    } finally {
+      // Also with another kind in the record: it may be behind what was made. When both fail, the devices are what must be known.
+      await this.#snapshots.release(vm);
+    }
   }
+}
+
+/** Removes what a killed process may have left of a root disk of any kind; never a disk. */
+async function removeUnfinished(vm: VmRecord): Promise<void> {
+  const disks = rootDiskStrategies.map((kind) => rootDiskFile(vm, kind));
+  for (const disk of disks) await rm(unfinishedFile(disk), { force: true });
+  const scratch = reflinkScratch(dirname(rootDiskFile(vm, "reflink")));
+  await rm(scratch, { recursive: true, force: true });
 }
 
 /** A record without one is of a VM that was started before there were others. */

@@ -2,6 +2,11 @@ import { open, rename, rm } from "node:fs/promises";
 import { orDiskFull } from "../files/disk-full.js";
 import { hasFile } from "./root-disk-files.js";
 
+/** Name of a file while it is made. */
+export function unfinishedFile(path: string): string {
+  return `${path}.new`;
+}
+
 /**
  * Makes a file that appears under its name only when it is whole; one that is there stays as it is. What an interrupted attempt left, at
  * `<path>.new`, is replaced, and a failed one leaves nothing.
@@ -15,7 +20,7 @@ export async function ensureFile(
   make: (half: string) => Promise<void>,
 ): Promise<void> {
   if (await hasFile(path)) return;
-  const half = `${path}.new`;
+  const half = unfinishedFile(path);
   await rm(half, { force: true });
   try {
     await orDiskFull(what, () => make(half));

@@ -1,12 +1,5 @@
 import { constants } from "node:fs";
-import {
-  chmod,
-  copyFile,
-  mkdtemp,
-  rm,
-  stat,
-  writeFile,
-} from "node:fs/promises";
+import { chmod, copyFile, mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { throwIfCancelled, type Image, type VmRecord } from "@banger/core";
 import { hasErrorCode } from "../files/error-code.js";
@@ -61,17 +54,24 @@ export async function ensureReflink(
 /** More than a file system keeps beside its metadata (btrfs: inline extents of up to 2 KiB), so that real blocks are shared. */
 const probeBytes = 64 * 1024;
 
+/** Where a directory's file system is tried; a killed process may leave it. */
+export function reflinkScratch(directory: string): string {
+  return join(directory, ".reflink-probe");
+}
+
 /**
  * Can a file in this directory share blocks with the image? Tried with a tiny file, or with the image itself when that is on another file
- * system; nothing stays.
+ * system; nothing stays. One at a time in a directory.
  */
 export async function canReflink(
   clone: CloneFile,
   directory: string,
   image: string | undefined,
 ): Promise<boolean> {
-  const scratch = await mkdtemp(join(directory, ".reflink-"));
+  const scratch = reflinkScratch(directory);
+  await rm(scratch, { recursive: true, force: true });
   try {
+    await mkdir(scratch, { mode: 0o700 });
     let source = image;
     if (image === undefined || (await sameFileSystem(image, directory))) {
       source = join(scratch, "original");

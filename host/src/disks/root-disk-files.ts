@@ -25,7 +25,7 @@ export const rootDiskFormats: Readonly<Record<RootDiskStrategy, DiskFormat>> = {
 };
 
 /** In this order files are taken for the root disk when the record does not decide. */
-const strategies: readonly RootDiskStrategy[] = [
+export const rootDiskStrategies: readonly RootDiskStrategy[] = [
   "qcow2",
   "reflink",
   "snapshot",
@@ -49,7 +49,9 @@ export async function findRootDisk(
 ): Promise<RootDiskStrategy | undefined> {
   const recorded = vm.runtime.rootDisk;
   const candidates =
-    recorded === undefined ? strategies : [recorded, ...strategies];
+    recorded === undefined
+      ? rootDiskStrategies
+      : [recorded, ...rootDiskStrategies];
   for (const strategy of candidates)
     if (await hasFile(rootDiskFile(vm, strategy))) return strategy;
   return undefined;

@@ -29,6 +29,7 @@ export class RootDiskProbe {
   readonly #clone: CloneFile;
   readonly #mapper: DeviceMapper;
   readonly #known = new Map<string, Promise<RootDiskObstacle | undefined>>();
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(deps: {
     readonly commands: CommandRunner;
@@ -85,10 +86,14 @@ export class RootDiskProbe {
     // All VMs are in one directory and all images in another.
     return this.#remember(
       image === undefined ? "clone" : "reflink",
-      async () =>
-        (await canReflink(this.#clone, directory, image))
-          ? undefined
-          : reflinkObstacle,
+      async () => {
+        // After a `forget` there may be two for one directory, which would take each other's files away.
+        const trial = this.#turn.then(() =>
+          canReflink(this.#clone, directory, image),
+        );
+        this.#turn = trial.catch(() => undefined);
+        return (await trial) ? undefined : reflinkObstacle;
+      },
     );
   }
 

@@ -11,7 +11,7 @@ import {
   type VmRecord,
 } from "@banger/core";
 import { hasErrorCode } from "../files/error-code.js";
-import { DeviceMapper } from "./device-mapper.js";
+import { DeviceMapper, type MappedDevice } from "./device-mapper.js";
 import {
   hostDevices,
   LoopDevices,
@@ -36,6 +36,11 @@ export function snapshotNames(vm: VmRecord): {
   rootDiskFile(vm, "snapshot");
   const dmName = `fc-rootfs-${vm.id.slice(0, nameDigits)}`;
   return { dmName, dmDevice: `/dev/mapper/${dmName}` };
+}
+
+/** The device itself; eight digits of an id may be those of another VM's, its UUID has them all. */
+function mappedDevice(vm: VmRecord): MappedDevice {
+  return { name: snapshotNames(vm).dmName, uuid: `banger-${vm.id}` };
 }
 
 /** The files under a VM's root disk, as the kernel names them. */
@@ -90,7 +95,16 @@ export class SnapshotRootDisks {
     const files = await this.#backingFiles(vm, image.files.rootfs);
     await this.#inTurn(async () => {
       throwIfCancelled(signal, `making the root disk of ${vm.name}`);
-      const found = await this.#findWhole(vm, files, baseBytes, signal);
+      const device = mappedDevice(vm);
+      const uuid = await this.#mapper.findUuid(device.name);
+      if (uuid !== undefined && uuid !== device.uuid) {
+        const { dmDevice } = snapshotNames(vm);
+        throw new RootDiskBusyError(dmDevice, `is not of ${vm.name}`);
+      }
+      const found =
+        uuid === undefined
+          ? undefined
+          : await this.#findWhole(vm, files, baseBytes, signal);
       if (found !== undefined) {
         const isRecorded =
           vm.runtime.baseLoop === found.baseLoop &&
@@ -100,11 +114,8 @@ export class SnapshotRootDisks {
         return;
       }
       // What a run that was cut off has left is no part of a new one.
-      await this.#removeDevice(vm, files);
+      if (uuid !== undefined) await this.#mapper.remove(device);
       await this.#removeLoops(vm, files);
-      const { dmName, dmDevice } = snapshotNames(vm);
-      if (await this.#mapper.exists(dmName))
-        throw new RootDiskBusyError(dmDevice, `is not of ${vm.name}`);
       await this.#make(vm, files, baseBytes, record, signal);
     });
   }
@@ -114,9 +125,9 @@ export class SnapshotRootDisks {
     const files = await this.#backingFiles(vm, this.#imageFile(vm.imageId));
     if (!(await this.#mayHaveDevices(vm, files))) return;
     const failures: unknown[] = [];
-    await this.#removeDevice(vm, files).catch((error: unknown) =>
-      failures.push(error),
-    );
+    await this.#mapper
+      .remove(mappedDevice(vm))
+      .catch((error: unknown) => failures.push(error));
     await this.#inTurn(() => this.#removeLoops(vm, files)).catch(
       (error: unknown) => failures.push(error),
     );
@@ -165,12 +176,13 @@ export class SnapshotRootDisks {
     try {
       const base = await attach(files.base, true, "baseLoop");
       const cow = await attach(files.overlay, false, "cowLoop");
-      const device = snapshotNames(vm);
-      undo.push(device.dmDevice, () => this.#removeDevice(vm, files));
-      await claim(device);
+      const device = mappedDevice(vm);
+      const { dmName, dmDevice } = snapshotNames(vm);
+      undo.push(dmDevice, () => this.#mapper.remove(device));
+      await claim({ dmName, dmDevice });
       const sectors = baseBytes / sectorBytes;
       const table = `0 ${String(sectors)} snapshot ${base} ${cow} P ${String(chunkSectors)}`;
-      await this.#mapper.create(device.dmName, table, signal);
+      await this.#mapper.create(device, table, signal);
     } catch (error) {
       const leftovers = await undo.unwind();
       if (leftovers.length === 0) throw error;
@@ -181,7 +193,7 @@ export class SnapshotRootDisks {
     }
   }
 
-  /** The names of a device that is there with exactly the table that `ensure` would load, over the right files. */
+  /** The names of the device when it has exactly the table that `ensure` would load, over the right files. */
   async #findWhole(
     vm: VmRecord,
     files: BackingFiles,
@@ -189,7 +201,6 @@ export class SnapshotRootDisks {
     signal: AbortSignal,
   ): Promise<Required<RootDiskNames> | undefined> {
     const device = snapshotNames(vm);
-    if (!(await this.#mapper.exists(device.dmName))) return undefined;
     const table = await this.#mapper.table(device.dmName, signal);
     const sectors = String(baseBytes / sectorBytes);
     const loops = await this.#loops.list();
@@ -200,23 +211,6 @@ export class SnapshotRootDisks {
           return { baseLoop: base.device, cowLoop: cow.device, ...device };
       }
     return undefined;
-  }
-
-  /** Removes the VM's device-mapper device; one of the same name that is not this VM's stays. */
-  async #removeDevice(vm: VmRecord, files: BackingFiles): Promise<void> {
-    const { dmName } = snapshotNames(vm);
-    if (await this.#isOurs(dmName, files)) await this.#mapper.remove(dmName);
-  }
-
-  /** Eight digits of an id may be those of another VM's: a device with a table is ours only when it is on our overlay. */
-  async #isOurs(dmName: string, files: BackingFiles): Promise<boolean> {
-    if (!(await this.#mapper.exists(dmName))) return false;
-    const node = await this.#mapper.kernelName(dmName);
-    const overlays = await this.#overlayLoops(files);
-    return (
-      node === undefined ||
-      overlays.some(({ holders }) => holders.includes(node))
-    );
   }
 
   /** Those of the overlay wherever they are, and those of the image that the record names and nothing is on. */

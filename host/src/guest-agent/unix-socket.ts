@@ -1,13 +1,37 @@
 import { connect, type Socket } from "node:net";
-import { CancelledError } from "@banger/core";
+import { CancelledError, throwIfCancelled } from "@banger/core";
+import {
+  openSocketAddress,
+  type SocketAddress,
+} from "../files/socket-address.js";
 import { AgentConnectionError } from "./agent-errors.js";
 
 /**
- * Connects to a unix socket.
+ * Connects to a unix socket, or to the one in a jail that a link of ours leads to.
  * @throws {@link AgentConnectionError} when nobody listens there, CancelledError after `signal`
  */
-export function connectUnixSocket(
+export async function connectUnixSocket(
   path: string,
+  signal: AbortSignal,
+): Promise<Socket> {
+  throwIfCancelled(signal, "connecting");
+  let address: SocketAddress;
+  try {
+    address = await openSocketAddress(path);
+  } catch (cause) {
+    throw new AgentConnectionError(`nobody listens on ${path}`, { cause });
+  }
+  try {
+    return await connectTo(address.path, path, signal);
+  } finally {
+    await address.close();
+  }
+}
+
+/** @param name as errors name it */
+function connectTo(
+  path: string,
+  name: string,
   signal: AbortSignal,
 ): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -27,7 +51,7 @@ export function connectUnixSocket(
     };
     const onError = (cause: Error): void => {
       settle();
-      reject(new AgentConnectionError(`nobody listens on ${path}`, { cause }));
+      reject(new AgentConnectionError(`nobody listens on ${name}`, { cause }));
     };
     const onAbort = (): void => {
       settle();

@@ -7,25 +7,37 @@ import { NetworkConflictError } from "./network-errors.js";
 /** The bridge that joins the guests' TAP devices to the host. It stays when its last VM is gone: the next one needs it. */
 export class BridgeDevice {
   readonly #settings: BridgeSettings;
+  readonly #tag: string;
   readonly #commands: CommandRunner;
   readonly #ip: IpCommand;
 
-  constructor(settings: BridgeSettings, commands: CommandRunner) {
+  /** @param install distinguishes the installs of one host: a bridge is of one of them, whose tag it carries as its alias */
+  constructor(
+    settings: BridgeSettings,
+    install: string,
+    commands: CommandRunner,
+  ) {
     this.#settings = settings;
+    this.#tag = `banger-${install}`;
     this.#commands = commands;
     this.#ip = new IpCommand(commands);
   }
 
   /**
    * The bridge with its address, up. Idempotent, and finishes one that was left half made. One caller at a time.
-   * @throws {@link NetworkConflictError} when its name or its subnet belongs to something else
+   * @throws {@link NetworkConflictError} when its name or its subnet belongs to something else, such as another install
    */
   async ensure(signal: AbortSignal): Promise<void> {
     const { name, address, subnet } = this.#settings;
     const before = await this.#ip.device(name, signal);
     const cidr = `${address}/${String(subnet.prefix)}`;
-    const problem = describeConflict(this.#settings, before);
+    const problem = await this.#conflict(before, signal);
     if (problem !== undefined) throw conflict(problem, name);
+    if (before && before.alias !== this.#tag)
+      await this.#ip.run(
+        ["link", "set", "dev", name, "alias", this.#tag],
+        signal,
+      );
     if (before?.isUp && before.addresses.includes(cidr)) return;
     const route = await this.conflictingRoute(signal);
     if (route !== undefined)
@@ -43,10 +55,29 @@ export class BridgeDevice {
     await this.#ip.run(["link", "set", "dev", name, "up"], signal);
   }
 
+  /** Does the bridge of our name belong to another install? */
+  async isForeign(): Promise<boolean> {
+    const device = await this.#ip.device(this.#settings.name);
+    return device?.alias !== undefined && device.alias !== this.#tag;
+  }
+
+  async #conflict(
+    device: NetworkDevice | undefined,
+    signal?: AbortSignal,
+  ): Promise<string | undefined> {
+    const isAbandoned =
+      installTag.test(device?.alias ?? "") &&
+      (await this.#ip.ports(this.#settings.name, signal)).length === 0;
+    // Bridges stay when their last VM goes, so the install may be gone as well; one that is not looks at the mark at its next start.
+    const seen =
+      device && isAbandoned ? { ...device, alias: this.#tag } : device;
+    return describeConflict(this.#settings, this.#tag, seen);
+  }
+
   /** What is in the way of the bridge, a line; `undefined` when it is as it should be or can be made. Reads only. */
   async problem(): Promise<string | undefined> {
     const device = await this.#ip.device(this.#settings.name);
-    const conflicting = describeConflict(this.#settings, device);
+    const conflicting = await this.#conflict(device);
     if (conflicting !== undefined) return conflicting;
     const route = await this.conflictingRoute();
     return route === undefined
@@ -71,17 +102,21 @@ export class BridgeDevice {
   }
 
   async #make(signal: AbortSignal): Promise<void> {
-    const { name, subnet } = this.#settings;
-    // An address of its own: else it takes the lowest of its ports, and the guests' gateway changes as VMs come and go.
-    const bytes = subnet.first.toString(16).padStart(8, "0").match(/../g) ?? [];
-    const mac = ["02", "fc", ...bytes].join(":");
-    const args = ["link", "add", "name", name, "address", mac];
-    await this.#ip.run([...args, "type", "bridge"], signal);
+    const { name } = this.#settings;
+    const mac = macOf(this.#settings);
+    await this.#ip.batch(
+      [
+        `link add name ${name} address ${mac} type bridge`,
+        // The kernel heeds no alias in the request that makes a device.
+        `link set dev ${name} alias ${this.#tag}`,
+      ],
+      signal,
+    );
   }
 
   /**
-   * Closes the way beyond the host, whatever the host's own settings are: the kernel forwards nothing from the bridge until a plugin
-   * opens it, and takes no IPv6 from it, for which there are neither addresses nor rules.
+   * The second line behind the fence, which any program undoes that sets net.ipv4.ip_forward, as the kernel copies that to every device:
+   * the kernel forwards nothing from the bridge until a plugin opens it, and takes no IPv6 from it, for which there are neither addresses nor rules.
    */
   async #close(signal: AbortSignal): Promise<void> {
     const { name } = this.#settings;
@@ -101,22 +136,38 @@ export class BridgeDevice {
   }
 }
 
+/** What an install marks its bridge with. */
+const installTag = /^banger-[0-9a-f]{8}$/;
+
+/** An address of its own: else it takes the lowest of its ports, and the guests' gateway changes as VMs come and go. */
+function macOf({ subnet }: BridgeSettings): string {
+  const bytes = subnet.first.toString(16).padStart(8, "0").match(/../g) ?? [];
+  return ["02", "fc", ...bytes].join(":");
+}
+
 function describeConflict(
-  { name, address, subnet }: BridgeSettings,
+  settings: BridgeSettings,
+  tag: string,
   device: NetworkDevice | undefined,
 ): string | undefined {
+  const { name, address, subnet } = settings;
   if (!device) return undefined;
   if (device.kind !== "bridge")
     return `the device ${name} is no bridge but ${device.kind ?? "hardware"}`;
   const wanted = `${address}/${String(subnet.prefix)}`;
-  const { addresses } = device;
-  return addresses.length === 0 || addresses.includes(wanted)
+  const { addresses, alias, mac } = device;
+  if (alias !== undefined && alias !== tag)
+    return `the bridge ${name} belongs to another install: it is marked ${JSON.stringify(alias)}`;
+  if (addresses.length > 0 && !addresses.includes(wanted))
+    return `the bridge ${name} has the address ${addresses.join(", ")} and not ${wanted}`;
+  // Without a tag it may be one that we were about to tag.
+  return alias === tag || mac === macOf(settings)
     ? undefined
-    : `the bridge ${name} has the address ${addresses.join(", ")} and not ${wanted}`;
+    : `somebody else has made the bridge ${name}: it carries no mark of ours`;
 }
 
 function conflict(problem: string, name: string): NetworkConflictError {
   return new NetworkConflictError(problem, {
-    hint: `Name another bridge in section [network] of the configuration, or remove this one when nothing uses it: ip link delete ${name}`,
+    hint: `Set another network.bridge and network.address in the configuration, or remove this one when nothing uses it: ip link delete ${name}`,
   });
 }

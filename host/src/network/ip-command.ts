@@ -24,6 +24,34 @@ export class IpCommand {
   }
 
   /**
+   * Runs lines of `ip` in one process, in their order, up to the first that fails.
+   * @throws as {@link IpCommand.run}
+   */
+  async batch(lines: readonly string[], signal?: AbortSignal): Promise<void> {
+    const command = { file: "ip", args: ["-batch", "-"], timeoutMs };
+    const input = lines.map((line) => `${line}\n`).join("");
+    await this.#commands.run({ ...command, input, ...only(signal) });
+  }
+
+  /** The ports of a bridge; none when there is no such bridge. */
+  async ports(
+    bridge: string,
+    signal?: AbortSignal,
+  ): Promise<readonly NetworkPort[]> {
+    const links = await this.list(["link", "show"], signal);
+    return links.flatMap(({ ifname, master, ifalias }) =>
+      typeof ifname === "string" && master === bridge
+        ? [
+            {
+              name: ifname,
+              ...(typeof ifalias === "string" ? { alias: ifalias } : {}),
+            },
+          ]
+        : [],
+    );
+  }
+
+  /**
    * What `ip -json` lists.
    * @throws as {@link IpCommand.run}; Error when it is no list
    */
@@ -63,15 +91,30 @@ export class IpCommand {
   }
 }
 
+/** A port of a bridge. */
+export interface NetworkPort {
+  readonly name: string;
+  /** free text of whoever made it */
+  readonly alias?: string;
+}
+
 /** A network device of the host, as far as it matters here. */
 export interface NetworkDevice {
   /** `bridge`, `tun`, `veth`; absent for hardware */
   readonly kind?: string;
   /** `tap` or `tun`, of devices of the kind `tun` */
   readonly tunType?: string;
+  /** of devices of the kind `tun`: the user that may open it, by name when it has one, else the uid */
+  readonly user?: string;
+  /** MAC address */
+  readonly mac?: string;
+  /** free text of whoever made it */
+  readonly alias?: string;
   /** bridge that it is a port of */
   readonly master?: string;
   readonly isUp: boolean;
+  /** up, and something is at its other end: of a TAP device, a process that has it open */
+  readonly hasCarrier: boolean;
   /** IPv4, with prefix length */
   readonly addresses: readonly string[];
 }
@@ -80,13 +123,22 @@ function readDevice(found: IpObject): NetworkDevice {
   const info = isObject(found["linkinfo"]) ? found["linkinfo"] : {};
   const data = isObject(info["info_data"]) ? info["info_data"] : {};
   const { info_kind: kind } = info;
-  const { type: tunType } = data;
-  const { master, flags, addr_info: addresses } = found;
+  const { type: tunType, user } = data;
+  const { master, addr_info: addresses, address: mac, ifalias } = found;
+  const flags: readonly unknown[] = Array.isArray(found["flags"])
+    ? found["flags"]
+    : [];
   return {
     ...(typeof kind === "string" ? { kind } : {}),
     ...(typeof tunType === "string" ? { tunType } : {}),
+    ...(typeof user === "string" || typeof user === "number"
+      ? { user: String(user) }
+      : {}),
+    ...(typeof mac === "string" ? { mac } : {}),
+    ...(typeof ifalias === "string" ? { alias: ifalias } : {}),
     ...(typeof master === "string" ? { master } : {}),
-    isUp: Array.isArray(flags) && flags.includes("UP"),
+    isUp: flags.includes("UP"),
+    hasCarrier: flags.includes("LOWER_UP"),
     addresses: (Array.isArray(addresses) ? addresses : [])
       .filter(isObject)
       .filter(({ family }) => family === "inet")

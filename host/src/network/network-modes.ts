@@ -53,6 +53,10 @@ export class InstalledNetworks implements HostNetwork {
     await this.#of(vm).prepare(vm, signal);
   }
 
+  async restore(vm: VmRecord, signal: AbortSignal): Promise<void> {
+    await this.#of(vm).restore(vm, signal);
+  }
+
   async remove(vm: VmRecord): Promise<void> {
     const network = this.#all.get(vm.runtime.networkMode);
     // A damaged record does not say which it was, and its VM must be deletable: removal is fine with nothing there.

@@ -1,7 +1,5 @@
 import { macAddress, type CommandRunner, type VmRecord } from "@banger/core";
-
-/** ms */
-const timeoutMs = 60_000;
+import { isObject, NftCommand, renderRemoval } from "./nft-command.js";
 
 /**
  * What a TAP device lets in from its guest: IPv4 and ARP from the guest's own addresses and nothing else. So no guest speaks for
@@ -10,10 +8,10 @@ const timeoutMs = 60_000;
  * @see nft(8), netdev family: ingress
  */
 export class SourceGuard {
-  readonly #commands: CommandRunner;
+  readonly #nft: NftCommand;
 
   constructor(commands: CommandRunner) {
-    this.#commands = commands;
+    this.#nft = new NftCommand(commands);
   }
 
   /** Idempotent, one transaction; the device must exist. @throws ToolMissingError, CommandFailedError */
@@ -22,27 +20,46 @@ export class SourceGuard {
     vm: VmRecord,
     signal: AbortSignal,
   ): Promise<void> {
-    await this.#apply(renderGuard(device, vm), signal);
+    await this.#nft.apply(renderGuard(device, vm), signal);
   }
 
   /** Idempotent. */
   async remove(device: string): Promise<void> {
-    // Without the program there was never a guard.
-    if ((await this.#commands.find("nft")) === undefined) return;
-    await this.#apply(renderRemoval(device));
+    if (!(await this.#nft.isInstalled())) return;
+    await this.#nft.apply(renderRemoval("netdev", tableName(device)));
   }
 
-  async #apply(input: string, signal?: AbortSignal): Promise<void> {
-    const base = { file: "nft", args: ["-f", "-"], timeoutMs, input };
-    await this.#commands.run(signal === undefined ? base : { ...base, signal });
+  /** The guarded devices, each with the IPv4 address of its guest. A device that is gone may be among them. */
+  async list(signal?: AbortSignal): Promise<ReadonlyMap<string, string>> {
+    const objects = await this.#nft.list(["ruleset", "netdev"], signal);
+    const found = objects.flatMap(({ rule }) => {
+      if (!isObject(rule) || !Array.isArray(rule["expr"])) return [];
+      const [, device] = /^banger-(.+)$/.exec(String(rule["table"])) ?? [];
+      const address = rule["expr"].flatMap(ipv4Source)[0];
+      if (device === undefined || address === undefined) return [];
+      return [[device, address] as const];
+    });
+    return new Map(found);
   }
+}
+
+/** The address of `ip saddr ADDRESS` in an expression of a rule. */
+function ipv4Source(expression: unknown): readonly string[] {
+  const match = isObject(expression) ? expression["match"] : undefined;
+  if (!isObject(match) || !isObject(match["left"])) return [];
+  const { payload } = match["left"];
+  if (!isObject(payload)) return [];
+  const { right } = match;
+  const isSource = payload["protocol"] === "ip" && payload["field"] === "saddr";
+  return isSource && typeof right === "string" ? [right] : [];
 }
 
 /** The transaction that replaces the guard of this device, whatever was there. Pure. */
 function renderGuard(device: string, vm: VmRecord): string {
   const mac = macAddress(vm.id);
   const { guestIp } = vm.runtime;
-  return `${renderRemoval(device)}table netdev ${tableName(device)} {
+  const table = tableName(device);
+  return `${renderRemoval("netdev", table)}table netdev ${table} {
   chain guest {
     type filter hook ingress device "${device}" priority 0; policy drop;
     ether saddr ${mac} ip saddr ${guestIp} accept
@@ -50,12 +67,6 @@ function renderGuard(device: string, vm: VmRecord): string {
   }
 }
 `;
-}
-
-function renderRemoval(device: string): string {
-  const table = tableName(device);
-  // Made first, as only what exists can be deleted.
-  return `table netdev ${table}\ndelete table netdev ${table}\n`;
 }
 
 function tableName(device: string): string {

@@ -108,6 +108,11 @@ export class UserNetwork implements HostNetwork {
     }
   }
 
+  /** Nothing to put back: the forwards are QEMU's own. */
+  async restore(): Promise<void> {
+    await Promise.resolve();
+  }
+
   /** Nothing to remove: they go with QEMU. */
   async remove(): Promise<void> {
     await Promise.resolve();

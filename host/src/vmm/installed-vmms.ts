@@ -3,7 +3,9 @@ import type { FirecrackerSettings } from "../config/load-config.js";
 import type { Paths } from "../paths.js";
 import { FirecrackerDriver } from "./firecracker/firecracker-driver.js";
 import { FirecrackerProbe } from "./firecracker/firecracker-probe.js";
+import { jailBaseProblem } from "./firecracker/jail-directory.js";
 import { FirecrackerKernels } from "./firecracker/kernels.js";
+import { otherBaseHint } from "./firecracker/jail-errors.js";
 import { FirecrackerProgram } from "./firecracker/program.js";
 import { KvmProbe } from "./kvm-probe.js";
 import { QemuDriver } from "./qemu-driver.js";
@@ -32,19 +34,23 @@ function installedFirecracker(deps: VmmDeps): InstalledVmm {
   });
   const { kernelsDirectory, stateDirectory } = paths;
   const kernels = new FirecrackerKernels({ commands, kernelsDirectory });
-  const jailer = settings.jailer ?? "jailer";
+  const { jailer = "jailer", jailBase = `${stateDirectory}/jail` } = settings;
   const isJailed = hostFacts.isRoot && settings.jailerEnabled;
   const look = async (signal: AbortSignal): Promise<VmmProgram> => {
     const found = await program.look(signal);
     if (found.problem !== undefined || !isJailed) return found;
     // Not without: root would run the VMM unconfined, and nobody would have asked for that.
-    return (await commands.find(jailer)) === undefined
-      ? {
-          ...found,
-          problem: `${jailer} is not installed`,
-          fix: "Install the jailer of the same release, or set vmm.jailer_enabled = false",
-        }
-      : found;
+    if ((await commands.find(jailer)) === undefined)
+      return {
+        ...found,
+        problem: `${jailer} is not installed`,
+        fix: "Install the jailer of the same release, or set vmm.jailer_enabled = false",
+      };
+    // Now, not at the start: the driver would be chosen, and the jail named.
+    const unsafe = await jailBaseProblem(jailBase);
+    return unsafe === undefined
+      ? found
+      : { ...found, problem: unsafe.message, fix: otherBaseHint };
   };
   return {
     driver: new FirecrackerDriver({
@@ -57,7 +63,7 @@ function installedFirecracker(deps: VmmDeps): InstalledVmm {
       settings: {
         jailer,
         jailerEnabled: settings.jailerEnabled,
-        jailDirectory: settings.jailBase ?? `${stateDirectory}/jail`,
+        jailBase,
       },
     }),
     emulates: false,

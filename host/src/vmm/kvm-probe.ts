@@ -2,8 +2,17 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { release } from "node:os";
 import { dirname } from "node:path";
-import { KeyedLock, type Image, type Logger } from "@banger/core";
+import {
+  CancelledError,
+  describeError,
+  isBangerError,
+  KeyedLock,
+  throwIfCancelled,
+  type Image,
+  type Logger,
+} from "@banger/core";
 import { z } from "zod";
+import { hasErrorCode } from "../files/error-code.js";
 import { writeAtomically } from "../files/write-atomically.js";
 import { kvmObstacle, type KvmObstacle } from "./kvm-device.js";
 
@@ -25,7 +34,7 @@ export interface ProbeBoot {
    * Boots the image's kernel with its initramfs under KVM until the first line of our script, within a limit of its own. Nothing is left
    * of it.
    * @returns why it failed, or `undefined`
-   * @throws CancelledError after `signal`
+   * @throws BangerError when it never came to a boot: that says nothing of KVM; CancelledError after `signal`
    */
   boot(image: Image, signal: AbortSignal): Promise<string | undefined>;
 }
@@ -65,12 +74,8 @@ export class KvmProbe {
         JSON.parse(await readFile(this.#file, "utf8")),
       ).data;
     } catch (error) {
-      if (
-        (error as NodeJS.ErrnoException).code === "ENOENT" ||
-        error instanceof SyntaxError
-      ) {
+      if (hasErrorCode(error, "ENOENT") || error instanceof SyntaxError)
         return undefined;
-      }
       throw error;
     }
   }
@@ -90,7 +95,15 @@ export class KvmProbe {
     const key = await this.#key(image, obstacle);
     const last = await this.last();
     if (last?.key === key && (last.works || isRecent(last))) return last;
-    const failure = await this.#boot.boot(image, signal);
+    let failure: string | undefined;
+    try {
+      failure = await this.#boot.boot(image, signal);
+    } catch (error) {
+      throwIfCancelled(signal, "the probe boot");
+      if (!isBangerError(error) || error instanceof CancelledError) throw error;
+      // A missing program or a full disk is not remembered: it may be put right before the next start.
+      return this.#make("", false, `no probe boot: ${describeError(error)}`);
+    }
     // The device says more than a VMM that could not open it.
     const reason = failure && (obstacle?.reason ?? failure);
     const verdict = this.#make(

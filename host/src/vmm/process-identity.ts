@@ -1,6 +1,6 @@
 import { readdir, stat } from "node:fs/promises";
 import { hasErrorCode } from "../files/error-code.js";
-import { readProc, readStat } from "./proc-files.js";
+import { liveTaskOf, readProc, readStat } from "./proc-files.js";
 
 /** A process told apart from a later one with the same pid. */
 export interface ProcessIdentity {
@@ -40,11 +40,29 @@ export async function readCommandLines(): Promise<readonly CommandLine[]> {
   const found: CommandLine[] = [];
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
-    const text = await readProc(`/proc/${entry}/cmdline`);
-    if (text !== undefined)
-      found.push({ pid: Number(entry), args: text.split("\0") });
+    const pid = Number(entry);
+    const args = await readArguments(pid);
+    if (args) found.push({ pid, args });
   }
   return found;
+}
+
+/** Of one process; none of the kernel's own, `undefined` when it has ended. */
+async function readArguments(
+  pid: number,
+): Promise<readonly string[] | undefined> {
+  const text = await readProc(`/proc/${String(pid)}/cmdline`);
+  if (text !== "") return text?.split("\0");
+  return (await readProc(`${await liveTaskOf(pid)}/cmdline`))?.split("\0");
+}
+
+/** Is this option among the arguments, with this value behind it? Pure. */
+export function hasOption(
+  args: readonly string[],
+  name: string,
+  value: string,
+): boolean {
+  return args.some((arg, at) => arg === name && args[at + 1] === value);
 }
 
 /** Live processes of this user that have `argument` as one of their arguments. */
@@ -118,6 +136,13 @@ export async function hasArgument(
   pid: number,
   argument: string,
 ): Promise<boolean> {
-  const commandLine = await readProc(`/proc/${String(pid)}/cmdline`);
-  return commandLine?.split("\0").includes(argument) ?? false;
+  return (await readArguments(pid))?.includes(argument) ?? false;
+}
+
+/** Do the arguments of a process, none when it has ended, satisfy a condition? */
+export async function hasArguments(
+  pid: number,
+  matches: (args: readonly string[]) => boolean,
+): Promise<boolean> {
+  return matches((await readArguments(pid)) ?? []);
 }

@@ -1,6 +1,6 @@
 import { readdir, readlink } from "node:fs/promises";
 import { hasErrorCode } from "../files/error-code.js";
-import { readProc } from "./proc-files.js";
+import { liveTaskOf, readProc } from "./proc-files.js";
 
 /** `__SO_ACCEPTCON` of the kernel's include/uapi/linux/net.h: the socket listens. */
 const listens = 0x10000;
@@ -31,18 +31,21 @@ export async function holdsListener(
   pid: number,
   path: string,
 ): Promise<boolean> {
-  const table = await readProc(`/proc/${String(pid)}/net/unix`);
+  const task = await liveTaskOf(pid);
+  const table = await readProc(`${task}/net/unix`);
   const inodes = listenersAt(path, table ?? "");
   if (inodes.length === 0) return false;
-  const held = await socketsOf(pid);
+  const held = await socketsOf(task);
   // Of a program that its user cannot read, or with capabilities of its own, the kernel shows nobody the descriptors: then somebody
   // listens at the path, and a process of ours that was started to do so is the one.
   return held === "hidden" || inodes.some((inode) => held.has(inode));
 }
 
-/** Inodes of the sockets that a process holds; none when it has ended. */
-async function socketsOf(pid: number): Promise<ReadonlySet<string> | "hidden"> {
-  const directory = `/proc/${String(pid)}/fd`;
+/** Inodes of the sockets that a process holds, by its directory in proc(5); none when it has ended. */
+async function socketsOf(
+  task: string,
+): Promise<ReadonlySet<string> | "hidden"> {
+  const directory = `${task}/fd`;
   const held = new Set<string>();
   try {
     for (const descriptor of await readdir(directory)) {

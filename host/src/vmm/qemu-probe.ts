@@ -1,7 +1,6 @@
 import {
   CommandFailedError,
   describeError,
-  ToolMissingError,
   type CommandRunner,
   type Image,
 } from "@banger/core";
@@ -44,7 +43,6 @@ export class QemuProbe implements ProbeBoot {
         ? undefined
         : "the probe guest ended without its mark";
     } catch (error) {
-      if (error instanceof ToolMissingError) return error.message;
       if (!(error instanceof CommandFailedError)) throw error;
       const [reason = ""] = describeError(error).split("\n");
       return `a probe guest did not boot: ${reason}`;

@@ -69,7 +69,11 @@ export async function startVmm(command: VmmCommand): Promise<StartedVmm> {
   child.unref();
   const { pid } = child;
   if (pid === undefined) return failed;
-  const identity = await identifyProcess(pid);
+  const identity = await identifyProcess(pid).catch((error: unknown) => {
+    // Nobody else knows of it.
+    child.kill("SIGKILL");
+    throw error;
+  });
   if (!identity) throw new Error("it ended at once");
   return { identity, failed };
 }

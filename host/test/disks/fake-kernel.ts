@@ -17,8 +17,13 @@ export class FakeKernel {
   readonly tree: DeviceTree;
   readonly #root: string;
   /** by name; an empty table is none */
-  readonly #mapped = new Map<string, { node: string; table: string }>();
+  readonly #mapped = new Map<
+    string,
+    { node: string; uuid: string; table: string }
+  >();
   readonly #autoclear = new Set<string>();
+  /** one before 5.15: sysfs shows a device that has no table */
+  isOld = false;
   /** called before `losetup` puts a file on a device, such as to be quicker than it */
   beforeAttach: ((device: string) => Promise<void>) | undefined;
   /** names of devices that somebody has open, with how many attempts more it lasts */
@@ -70,12 +75,13 @@ export class FakeKernel {
   }
 
   /** @param table empty for a device as a killed `dmsetup create` leaves it */
-  async map(name: string, table: string): Promise<void> {
+  async map(name: string, table: string, uuid = ""): Promise<void> {
     const node = `dm-${String(this.#mapped.size)}`;
-    this.#mapped.set(name, { node, table });
-    if (table === "") return;
+    this.#mapped.set(name, { node, uuid, table });
+    if (table === "" && !this.isOld) return;
     await mkdir(join(this.#block(node), "dm"), { recursive: true });
     await writeFile(join(this.#block(node), "dm/name"), `${name}\n`);
+    await writeFile(join(this.#block(node), "dm/uuid"), `${uuid}\n`);
     for (const loop of under(table))
       await writeFile(join(this.#block(loop), "holders", node), "");
   }
@@ -141,17 +147,16 @@ export class FakeKernel {
     switch (verb) {
       case "targets":
         return { stdout: "snapshot         v1.16.0\nlinear  v1.4.0\n" };
-      case "info":
-        return {
-          stdout:
-            this.#mapped.size === 0
-              ? "No devices found\n"
-              : `${[...this.#mapped.keys()].join("\n")}\n`,
-        };
+      case "info": {
+        const found = this.#mapped.get(args.at(-1) ?? "");
+        return found === undefined
+          ? { exitCode: 1, stderr: "Device does not exist.\nCommand failed." }
+          : { stdout: `${found.uuid}\n` };
+      }
       case "table":
         return { stdout: `${numbered(this.#mapped.get(name)?.table ?? "")}\n` };
       case "create":
-        await this.map(name, args.at(-1) ?? "");
+        await this.map(name, args.at(-1) ?? "", args.at(-3));
         return {};
       case "remove":
         return this.#unmap(args.at(-1) ?? "");
@@ -165,11 +170,13 @@ export class FakeKernel {
     this.opened.set(name, left - 1);
     if (left > 0)
       return { exitCode: 1, stderr: "ioctl: Device or resource busy" };
-    const { node, table } = this.#mapped.get(name) ?? { node: "", table: "" };
+    const device = this.#mapped.get(name);
+    if (device === undefined)
+      return { exitCode: 1, stderr: `Device ${name} not found` };
     this.#mapped.delete(name);
-    for (const loop of under(table))
-      await rm(join(this.#block(loop), "holders", node));
-    if (table !== "") await rm(this.#block(node), { recursive: true });
+    for (const loop of under(device.table))
+      await rm(join(this.#block(loop), "holders", device.node));
+    await rm(this.#block(device.node), { recursive: true, force: true });
     await this.#clear();
     return {};
   }

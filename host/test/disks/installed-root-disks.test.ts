@@ -1,10 +1,44 @@
-import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import {
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  writeFile,
+} from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { RootDiskStrategy } from "@banger/core";
-import { FakeCommandRunner } from "@banger/core/testing";
+import { fakeHostFacts, FakeCommandRunner } from "@banger/core/testing";
 import { describe, expect, it } from "vitest";
+import { RootDiskProbe } from "../../src/disks/root-disk-probe.js";
 import { temporaryDirectory } from "../files/temporary-directory.js";
 import { DiskWorld, never, noClone } from "./disk-world.js";
 import { FakeKernel } from "./fake-kernel.js";
+
+describe("find", () => {
+  it.each([
+    [[], "copy", undefined],
+    [["root.qcow2.new", "root.raw.new", "root.cow.new"], "qcow2", undefined],
+    [["root.qcow2"], undefined, "qcow2"],
+    [["root.raw"], "qcow2", "raw"],
+    [["root.cow"], "snapshot", "raw"],
+  ] as const)(
+    "of %j, recorded as %s, is %s",
+    async (files, rootDisk, format) => {
+      const world = await DiskWorld.in(
+        await temporaryDirectory(),
+        rootDisk === undefined ? {} : { rootDisk },
+      );
+      for (const file of files) await writeFile(world.file(file), "");
+      const commands = new FakeCommandRunner();
+      expect(await world.disks({ commands }).find(world.vm)).toBe(format);
+      expect(commands.commands).toEqual([]);
+      expect(await readdir(world.vm.runtime.directory)).toEqual(
+        [...files].sort(),
+      );
+    },
+  );
+});
 
 describe("choose", () => {
   it("takes the best that the host gives for the preferred format", async () => {
@@ -55,6 +89,34 @@ describe("choose", () => {
     ]);
     expect(await choose()).toBe("reflink");
     expect(tries).toBe(2);
+  });
+
+  it("replaces what a killed trial left, and never runs two at a time", async () => {
+    const world = await DiskWorld.in(await temporaryDirectory());
+    const { directory } = world.vm.runtime;
+    await mkdir(world.file(".reflink-probe"));
+    for (const file of ["original", "clone"])
+      await writeFile(world.file(`.reflink-probe/${file}`), "left");
+    const hostFacts = fakeHostFacts();
+    const commands = new FakeCommandRunner();
+    let running = 0;
+    const clone = async (from: string, to: string): Promise<void> => {
+      expect(await readdir(directory)).toEqual([".reflink-probe"]);
+      running += 1;
+      await sleep(20);
+      expect(running).toBe(1);
+      await copyFile(from, to, constants.COPYFILE_EXCL);
+      running -= 1;
+    };
+    const probe = new RootDiskProbe({ commands, hostFacts, clone });
+    const best = () => probe.best("raw", directory, undefined);
+    const first = best();
+    probe.forget();
+    expect(await Promise.all([first, best()])).toEqual([
+      { strategy: "reflink", obstacles: [] },
+      { strategy: "reflink", obstacles: [] },
+    ]);
+    expect(await readdir(directory)).toEqual([]);
   });
 
   it("sees a module that was loaded meanwhile", async () => {
@@ -162,6 +224,40 @@ describe("drive", () => {
     world.set({ directory: "/etc" });
     const disks = world.disks({ commands: new FakeCommandRunner() });
     expect(() => disks.drive(world.vm)).toThrow("no directory of the VM");
+  });
+});
+
+describe("release", () => {
+  it("removes what a killed process left of any kind, and nothing else, twice", async () => {
+    const world = await DiskWorld.in(await temporaryDirectory());
+    const kept = ["boot.initrd.new", "root.cow", "root.qcow2", "root.raw"];
+    const left = ["root.cow.new", "root.qcow2.new", "root.raw.new"];
+    for (const file of [...kept, ...left])
+      await writeFile(world.file(file), "");
+    await mkdir(world.file(".reflink-probe"));
+    await writeFile(world.file(".reflink-probe/original"), "");
+    const disks = world.disks({
+      commands: new FakeCommandRunner(),
+      devices: { sys: "/nonexistent", dev: "/nonexistent" },
+    });
+    await disks.release(world.vm);
+    expect((await readdir(world.vm.runtime.directory)).sort()).toEqual(kept);
+    await disks.release(world.vm);
+    expect((await readdir(world.vm.runtime.directory)).sort()).toEqual(kept);
+  });
+
+  it("removes the devices also when a file stays, and says so", async () => {
+    const directory = await temporaryDirectory();
+    const world = await DiskWorld.in(directory, { rootDisk: "snapshot" });
+    const kernel = await FakeKernel.in(directory);
+    const disks = world.disks({
+      commands: kernel.commands(),
+      devices: kernel.tree,
+    });
+    await disks.ensure(world.vm, world.image, world.record, never);
+    await mkdir(world.file("root.raw.new"));
+    await expect(disks.release(world.vm)).rejects.toThrow("root.raw.new");
+    expect(await kernel.devices()).toEqual([]);
   });
 });
 

@@ -1,6 +1,11 @@
 import { mkdir, open, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Command, CommandResult, CommandRunner } from "@banger/core";
+import {
+  CommandFailedError,
+  type Command,
+  type CommandResult,
+  type CommandRunner,
+} from "@banger/core";
 import { FakeCommandRunner } from "@banger/core/testing";
 import { expect, it, onTestFinished } from "vitest";
 import { ExecaCommandRunner } from "../../src/commands/execa-command-runner.js";
@@ -146,6 +151,10 @@ class WithoutMapper implements CommandRunner {
     if (command.file !== "dmsetup") return real.run(command);
     this.asked.push(command.args.join(" "));
     const stdout = command.args[0] === "targets" ? "snapshot v1.16.0" : "";
+    if (command.args[0] === "info") {
+      const stderr = "Device does not exist.\nCommand failed.";
+      throw new CommandFailedError(command, "exited with status 1", { stderr });
+    }
     return { exitCode: 0, stdout, stderr: "" };
   }
 
@@ -174,7 +183,7 @@ onRealLoops("are what a snapshot is made on, and go with it", async () => {
       ].sort(),
     );
     expect(commands.asked.at(-1)).toBe(
-      `create fc-rootfs-00123456 --table 0 ${String(imageBytes / 512)} snapshot ${baseLoop} ${cowLoop} P 8`,
+      `create fc-rootfs-00123456 --uuid banger-00123456789a --table 0 ${String(imageBytes / 512)} snapshot ${baseLoop} ${cowLoop} P 8`,
     );
     // A record that is behind is enough for what is on the overlay, not for what is on the image.
     world.set({ cowLoop: "/dev/loop99" });

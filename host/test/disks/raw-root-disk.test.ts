@@ -16,7 +16,7 @@ import type { CommandResult, RootDiskStrategy } from "@banger/core";
 import { FakeCommandRunner, fakeVmId } from "@banger/core/testing";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { ExecaCommandRunner } from "../../src/commands/execa-command-runner.js";
-import { dataBytes } from "../../src/disks/copy-root-disk.js";
+import { dataBytes, estimateCopyMs } from "../../src/disks/copy-root-disk.js";
 import { temporaryDirectory } from "../files/temporary-directory.js";
 import { DiskWorld, never, noClone } from "./disk-world.js";
 
@@ -118,6 +118,15 @@ describe("copy", () => {
     expect(await readFile(disk, "utf8")).toBe("written by the guest");
     await disks.release(world.vm);
     expect(await readdir(world.vm.runtime.directory)).toEqual(["root.raw"]);
+  });
+
+  it("is estimated with a sample that replaces what a killed process left", async () => {
+    const directory = await temporaryDirectory();
+    await writeFile(join(directory, ".copy-sample"), "left");
+    const estimates = [1, 2].map(() => estimateCopyMs(directory, 64 * MiB));
+    for (const ms of await Promise.all(estimates))
+      expect(ms).toBeGreaterThan(0);
+    expect(await readdir(directory)).toEqual([]);
   });
 
   it("leaves nothing when it is cancelled in the middle", async () => {

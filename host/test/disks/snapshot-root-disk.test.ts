@@ -17,6 +17,7 @@ import { DiskWorld, imageBytes, never, noClone } from "./disk-world.js";
 import { FakeKernel } from "./fake-kernel.js";
 
 const name = "fc-rootfs-00123456";
+const uuid = "banger-00123456789a";
 /** Three chunks, one of metadata and the header. */
 const overlayBytes = 5 * 4096;
 const sectors = imageBytes / 512;
@@ -57,7 +58,7 @@ function whole(world: DiskWorld): readonly string[] {
 function changes(commands: FakeCommandRunner): readonly string[] {
   return commands.commands
     .map(({ file, args }) => [file, ...args].join(" "))
-    .filter((line) => !/--find|targets|info|table fc/.test(line));
+    .filter((line) => !/--find|targets|info|dmsetup table/.test(line));
 }
 
 it("makes loop devices and the snapshot over them, each recorded before", async () => {
@@ -84,7 +85,7 @@ it("makes loop devices and the snapshot over them, each recorded before", async 
   expect(changes(commands)).toEqual([
     `losetup --read-only /dev/loop0 ${world.imageFile()}`,
     `losetup /dev/loop1 ${world.file("root.cow")}`,
-    `dmsetup create ${name} --table 0 ${String(sectors)} snapshot /dev/loop0 /dev/loop1 P 8`,
+    `dmsetup create ${name} --uuid ${uuid} --table 0 ${String(sectors)} snapshot /dev/loop0 /dev/loop1 P 8`,
   ]);
   for (const { signal, timeoutMs } of commands.commands)
     expect([signal === undefined || signal === never, timeoutMs > 0]).toEqual([
@@ -243,10 +244,13 @@ describe("other people's devices", () => {
     expect(await kernel.devices()).toEqual(before);
   });
 
-  it("are one with the same first digits of the id", async () => {
+  it.each([
+    ["with a table", "0 8 snapshot /dev/loop2 /dev/loop2 P 8"],
+    ["of a killed dmsetup", ""],
+  ])("are one %s with the same first digits of the id", async (_, table) => {
     const { world, kernel, disks } = await scene();
     await kernel.attach("loop2", "/srv/other.cow");
-    await kernel.map(name, "0 8 snapshot /dev/loop2 /dev/loop2 P 8");
+    await kernel.map(name, table, "banger-00123456ffff");
     const before = await kernel.devices();
     await expect(
       disks.ensure(world.vm, world.image, world.record, never),
@@ -335,8 +339,8 @@ class DyingRunner implements CommandRunner {
 }
 
 describe("a process that is killed", () => {
-  // What one ensure runs: targets, info three times, find, losetup, find, losetup, create.
-  const points = [1, 2, 3, 4, 5, 6, 7, 8, 9].flatMap((command) =>
+  // What one ensure runs: targets, info, find, losetup, find, losetup, create.
+  const points = [1, 2, 3, 4, 5, 6, 7].flatMap((command) =>
     [false, true].map((effect) => ({ command, effect })),
   );
 
@@ -396,12 +400,42 @@ describe("a process that is killed", () => {
     },
   );
 
-  it("inside dmsetup leaves a device without a table, which goes", async () => {
-    const { world, kernel, disks } = await scene();
-    await kernel.map(name, "");
-    await disks.ensure(world.vm, world.image, world.record, never);
-    expect(await kernel.devices()).toEqual(whole(world));
-  });
+  it.each([
+    ["release", false],
+    ["release", true],
+    ["ensure", false],
+    ["ensure", true],
+  ] as const)(
+    "inside dmsetup leaves a device without a table, which goes with %s, on an old kernel: %s",
+    async (next, isOld) => {
+      const { world, kernel } = await scene();
+      kernel.isOld = isOld;
+      const commands = kernel.commands();
+      const real = kernel.commands();
+      commands.install("dmsetup", async (command) => {
+        const { args } = command;
+        if (args[0] !== "create") return real.play(command);
+        await kernel.map(name, "", args[args.indexOf("--uuid") + 1]);
+        return {};
+      });
+      await expect(
+        onKernel(world, kernel, new DyingRunner(commands, 7, true)).ensure(
+          world.vm,
+          world.image,
+          world.record,
+          never,
+        ),
+      ).rejects.toThrow();
+      expect(await kernel.devices()).toContain(name);
+      const disks = onKernel(world, kernel);
+      if (next === "ensure") {
+        await disks.ensure(world.vm, world.image, world.record, never);
+        expect(await kernel.devices()).toEqual(whole(world));
+      }
+      await disks.release(world.vm);
+      expect(await kernel.devices()).toEqual([]);
+    },
+  );
 });
 
 describe("a step that fails", () => {

@@ -1,4 +1,4 @@
-import { macAddress, type VmRecord } from "@banger/core";
+import { forwardMark, macAddress, type VmRecord } from "@banger/core";
 import { fakeVm, fakeVmId } from "@banger/core/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { BridgeNetwork } from "../../src/network/bridge-network.js";
@@ -17,9 +17,12 @@ if (!works)
 interface Link {
   readonly ifname: string;
   readonly address: string;
+  readonly ifalias?: string;
   readonly flags: readonly string[];
   readonly master?: string;
-  readonly linkinfo?: { readonly info_data?: { readonly user?: string } };
+  readonly linkinfo?: {
+    readonly info_data?: { readonly user?: string | number };
+  };
 }
 
 /** ms; each command enters a namespace, and a packet that is dropped costs its time-out. */
@@ -32,12 +35,17 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
   });
   afterEach(() => host.remove());
 
-  const networkOf = (address = "172.16.0.1/24", tapOwner = 0): BridgeNetwork =>
+  const networkOf = (
+    address = "172.16.0.1/24",
+    tapOwner = 0,
+    install = "0123abcd",
+  ): BridgeNetwork =>
     new BridgeNetwork({
       commands: host,
       isRoot: true,
       settings: parseBridgeSettings("br-fc", address),
-      tapOwner,
+      install,
+      tapOwner: () => tapOwner,
       nameservers: () => ["10.0.0.53"],
     });
   const vmOf = (network: BridgeNetwork, lease = 1): VmRecord => {
@@ -76,6 +84,8 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
     expect(await host.sh("ip -4 -br address show dev br-fc")).toMatch(
       /172\.16\.0\.1\/24\s*$/,
     );
+    expect(tap?.ifalias).toBe(`banger-${vm.id}`);
+    expect((await link("br-fc"))?.ifalias).toBe("banger-0123abcd");
     const once = await state();
     await network.prepare(vm, signal);
     expect(await state()).toEqual(once);
@@ -116,10 +126,11 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
   });
 
   it("finishes a bridge that was left half made", async () => {
-    await host.sh("ip link add br-fc type bridge");
+    await host.sh("ip link add br-fc address 02:fc:ac:10:00:00 type bridge");
     const network = networkOf();
     await network.prepare(vmOf(network), signal);
     expect((await link("br-fc"))?.flags).toContain("UP");
+    expect((await link("br-fc"))?.ifalias).toBe("banger-0123abcd");
     expect(await host.sh("ip -4 -br address show dev br-fc")).toContain(
       "172.16.0.1/24",
     );
@@ -193,6 +204,178 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
     });
   });
 
+  const conflict = (text: string) => ({
+    code: "ERR_NETWORK_CONFLICT",
+    message: expect.stringContaining(text) as string,
+  });
+
+  it("keeps a bridge that has our two addresses and no mark, and marks it", async () => {
+    await host.sh("ip link add br-fc address 02:fc:ac:10:00:00 type bridge");
+    await host.sh("ip address add 172.16.0.1/24 dev br-fc");
+    await host.sh("ip link set br-fc up");
+    const network = networkOf();
+    await network.prepare(vmOf(network), signal);
+    expect((await link("br-fc"))?.ifalias).toBe("banger-0123abcd");
+  });
+
+  it("refuses a bridge that somebody else has made, with and without our address", async () => {
+    const network = networkOf();
+    await host.sh("ip link add br-fc type bridge");
+    for (const line of [
+      "link set br-fc up",
+      "address add 172.16.0.1/24 dev br-fc",
+    ]) {
+      await host.sh(`ip ${line}`);
+      await expect(
+        network.prepare(vmOf(network), signal),
+      ).rejects.toMatchObject(conflict("no mark of ours"));
+    }
+    expect(await names()).toEqual(["br-fc", "lo"]);
+  });
+
+  it("shares its bridge with no other install", async () => {
+    const network = networkOf();
+    await network.prepare(vmOf(network), signal);
+    const before = await state();
+    const other = networkOf(undefined, 0, "fedc9876");
+    const vm = vmOf(other, 2);
+    await expect(other.prepare(vm, signal)).rejects.toMatchObject({
+      ...conflict("banger-0123abcd"),
+      hint: expect.stringMatching(
+        /network\.bridge.*network\.address/,
+      ) as string,
+    });
+    await other.remove(vm);
+    expect(await state()).toEqual(before);
+    // Nor takes away what it did not make, when no device is joined yet.
+    await host.sh(`ip link delete ${vmOf(network).runtime.tapDevice ?? ""}`);
+    await other.remove(vm);
+    expect(await host.sh("nft list tables inet")).toContain("banger-br-fc");
+  });
+
+  it("takes over a bridge that another install has left without a VM", async () => {
+    const gone = networkOf();
+    await gone.prepare(vmOf(gone), signal);
+    await gone.remove(vmOf(gone));
+    const other = networkOf(undefined, 0, "fedc9876");
+    expect(await other.check()).toMatchObject({ status: "pass" });
+    await other.prepare(vmOf(other, 2), signal);
+    expect((await link("br-fc"))?.ifalias).toBe("banger-fedc9876");
+    await expect(gone.prepare(vmOf(gone), signal)).rejects.toMatchObject(
+      conflict("banger-fedc9876"),
+    );
+    // A mark that no install makes is somebody's.
+    await other.remove(vmOf(other, 2));
+    await host.sh("ip link set dev br-fc alias mine");
+    await expect(gone.prepare(vmOf(gone), signal)).rejects.toMatchObject(
+      conflict('"mine"'),
+    );
+  });
+
+  it.each([
+    ["a bridge", "ip link add TAP type bridge", undefined],
+    [
+      "a TAP device of another VM",
+      "ip tuntap add dev TAP mode tap",
+      "banger-abcdef02ffff",
+    ],
+    [
+      "a TAP device of another user",
+      "ip tuntap add dev TAP mode tap user 65534",
+      undefined,
+    ],
+    ["a TUN device", "ip tuntap add dev TAP mode tun user 0", undefined],
+  ])("neither uses nor removes %s of our name", async (_what, line, alias) => {
+    const network = networkOf();
+    const vm = vmOf(network);
+    const { tapDevice = "" } = vm.runtime;
+    await host.sh(line.replace("TAP", tapDevice));
+    if (alias !== undefined)
+      await host.sh(`ip link set dev ${tapDevice} alias ${alias}`);
+    const before = await link(tapDevice);
+    await expect(network.prepare(vm, signal)).rejects.toMatchObject(
+      conflict(tapDevice),
+    );
+    await network.remove(vm);
+    expect(await link(tapDevice)).toEqual(before);
+  });
+
+  it("makes a TAP device anew that was left half made or is another user's, unless it is in use", async () => {
+    const vm = vmOf(networkOf());
+    const { tapDevice = "" } = vm.runtime;
+    await host.sh(`ip tuntap add dev ${tapDevice} mode tap user 65534`);
+    const owner = async (): Promise<string | number | undefined> =>
+      (await link(tapDevice))?.linkinfo?.info_data?.user;
+    await networkOf(undefined, 65534).prepare(vm, signal);
+    expect((await link(tapDevice))?.ifalias).toBe(`banger-${vm.id}`);
+    expect(await owner()).toBe("nobody");
+    await networkOf(undefined, 64123).prepare(vm, signal);
+    expect(await owner()).toBe(64123);
+    expect((await link(tapDevice))?.master).toBe("br-fc");
+    // Up without somebody who has it open, as here, it has no carrier.
+    expect((await link(tapDevice))?.flags).toContain("NO-CARRIER");
+  });
+
+  it("removes a TAP device that was left half made", async () => {
+    const network = networkOf(undefined, 64123);
+    const vm = vmOf(network);
+    await host.sh(
+      `ip tuntap add dev ${vm.runtime.tapDevice ?? ""} mode tap user 64123`,
+    );
+    await network.remove(vm);
+    expect(await names()).toEqual(["lo"]);
+  });
+
+  it("gives one address to one VM", async () => {
+    const network = networkOf();
+    const [vm, other] = [vmOf(network, 1), vmOf(network, 2)];
+    const { guestIp } = vm.runtime;
+    const twin = { ...other, runtime: { ...other.runtime, guestIp } };
+    const outcomes = await Promise.allSettled([
+      network.prepare(vm, signal),
+      network.prepare(twin, signal),
+    ]);
+    expect(outcomes).toMatchObject([
+      { status: "fulfilled" },
+      { status: "rejected", reason: conflict(guestIp) },
+    ]);
+    await network.remove(twin);
+    await network.remove(vm);
+    await network.prepare(twin, signal);
+  });
+
+  it("doctor names what a flush of the rules has opened, and preparing again closes it", async () => {
+    const network = networkOf();
+    const vms = [vmOf(network, 1), vmOf(network, 2)];
+    for (const vm of vms) await network.prepare(vm, signal);
+    const before = await state();
+    expect(await network.check()).toMatchObject({ status: "pass" });
+    await host.sh("nft flush ruleset");
+    const [one, two] = vms.map(({ id }) => id);
+    expect(await network.check()).toMatchObject({
+      status: "fail",
+      detail: expect.stringContaining(
+        vms[1]?.runtime.tapDevice ?? "",
+      ) as string,
+      fix: `banger vm restart ${String(one)} ${String(two)}`,
+    });
+    for (const vm of vms) await network.prepare(vm, signal);
+    expect(await network.check()).toMatchObject({ status: "pass" });
+    expect(await state()).toEqual(before);
+  });
+
+  it("keeps the fence until the last VM is gone", async () => {
+    const network = networkOf();
+    const vms = [vmOf(network, 1), vmOf(network, 2)];
+    for (const vm of vms) await network.prepare(vm, signal);
+    const tables = (): Promise<string> => host.sh("nft list tables inet");
+    for (const vm of vms) {
+      expect(await tables()).toBe("table inet banger-br-fc\n");
+      await network.remove(vm);
+    }
+    expect(await tables()).toBe("");
+  });
+
   it("can be cancelled", async () => {
     const network = networkOf();
     const aborted = AbortSignal.abort();
@@ -234,6 +417,53 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
       await guest.sh("ip link set eth0 up");
       return guest;
     };
+
+    it("lets nothing through to elsewhere or from there, whatever the host forwards or accepts", async () => {
+      const network = networkOf();
+      const guest = await boot(network, 1);
+      const other = await boot(network, 2);
+      const world = await NetworkNamespace.make();
+      guests.push(world);
+      await host.sh(
+        `ip link add up0 type veth peer name eth0 netns ${String(world.pid)}`,
+      );
+      await host.sh("ip address add 203.0.113.1/24 dev up0");
+      await host.sh("ip link set up0 up");
+      await world.sh("ip address add 203.0.113.9/24 dev eth0");
+      await world.sh("ip link set eth0 up");
+      await world.sh("ip route add 172.16.0.0/24 via 203.0.113.1");
+      await guest.sh("ip route add default via 172.16.0.1");
+      // As any program does, and the kernel copies it to the bridge.
+      await host.sh("sysctl -q -w net.ipv4.ip_forward=0");
+      await host.sh("sysctl -q -w net.ipv4.ip_forward=1");
+      expect(await host.sh("sysctl -n net.ipv4.conf.br-fc.forwarding")).toBe(
+        "1\n",
+      );
+      // What accepts, and what marks before the mangle table.
+      const nft = (text: string) =>
+        host.run({ file: "nft", args: [text], timeoutMs: 30_000 });
+      await nft(
+        `table ip before { chain base { type filter hook prerouting priority -300; meta mark set 0xffffffff; }; }`,
+      );
+      await nft(
+        `table ip accepts { chain base { type filter hook forward priority 0; accept; }; }`,
+      );
+      expect(await guest.node(connect, "203.0.113.9", "7")).toBe("timeout");
+      expect(await world.node(connect, "172.16.0.2", "7")).toBe("timeout");
+      expect(await other.node(connect, "172.16.0.2", "7")).toBe("ECONNREFUSED");
+      expect(await guest.node(connect, "172.16.0.1", "7")).toBe("ECONNREFUSED");
+      // Nobody is kept out for want of a way: with the mark it works, and the mark goes no further.
+      await nft(
+        `table ip marks { chain base { type filter hook forward priority -150; meta mark set meta mark | ${String(forwardMark)}; }; }`,
+      );
+      await nft(
+        `table ip after { chain base { type filter hook postrouting priority 0; oifname "up0" meta mark & ${String(forwardMark)} != 0 drop; }; }`,
+      );
+      await nft("flush table ip before");
+      expect(await guest.node(connect, "203.0.113.9", "7")).toBe(
+        "ECONNREFUSED",
+      );
+    });
 
     it("lets it reach the host and the others, as itself and nobody else", async () => {
       const network = networkOf();

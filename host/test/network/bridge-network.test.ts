@@ -23,7 +23,8 @@ const networkOf = (
     commands,
     isRoot,
     settings,
-    tapOwner: 1000,
+    install: "0123abcd",
+    tapOwner: () => 1000,
     nameservers,
   });
 };
@@ -116,6 +117,22 @@ it("refuses a VM of another subnet before it makes anything", async () => {
   expect(commands.commands).toEqual([]);
 });
 
+it.each(["172.16.0.0", "172.16.0.1", "172.16.0.255", "172.16.1.2", "x"])(
+  "refuses a VM that has the address of no guest: %s",
+  async (guestIp) => {
+    const commands = new FakeCommandRunner();
+    const network = networkOf({ commands });
+    const vm = vmOf(network);
+    await expect(
+      network.prepare({ ...vm, runtime: { ...vm.runtime, guestIp } }, signal),
+    ).rejects.toMatchObject({
+      code: "ERR_NETWORK_CONFLICT",
+      message: expect.stringContaining(guestIp) as string,
+    });
+    expect(commands.commands).toEqual([]);
+  },
+);
+
 it("does not take a failure of ip for a missing device", async () => {
   const commands = new FakeCommandRunner().install("ip", () => ({
     exitCode: 1,
@@ -123,9 +140,74 @@ it("does not take a failure of ip for a missing device", async () => {
   }));
   const network = networkOf({ commands });
   await expect(network.remove(vmOf(network))).rejects.toMatchObject({
-    code: "ERR_COMMAND_FAILED",
-    message: expect.stringContaining("netlink") as string,
+    code: "ERR_SEVERAL",
+    details: [
+      expect.stringContaining("netlink") as string,
+      expect.stringContaining("netlink") as string,
+    ],
   });
+});
+
+it.each([
+  ["keeps a device that its VMM has open", ["UP", "LOWER_UP"], false],
+  ["makes a device anew that nobody has open", ["NO-CARRIER", "UP"], true],
+])("of another owner, %s", async (_what, flags, isRemade) => {
+  const commands = new FakeCommandRunner();
+  const network = networkOf({ commands });
+  const vm = vmOf(network);
+  const { tapDevice: ifname = "" } = vm.runtime;
+  const tap = {
+    ifname,
+    flags,
+    master: "br-fc",
+    ifalias: `banger-${vm.id}`,
+    linkinfo: { info_kind: "tun", info_data: { type: "tap", user: 1001 } },
+  };
+  const bridge = {
+    ifname: "br-fc",
+    flags: ["UP"],
+    ifalias: "banger-0123abcd",
+    linkinfo: { info_kind: "bridge" },
+    addr_info: [{ family: "inet", local: "172.16.0.1", prefixlen: 24 }],
+  };
+  commands
+    .install("ip", ({ args }) => ({
+      stdout: JSON.stringify([args.includes(ifname) ? tap : bridge]),
+    }))
+    .install("nft", () => ({ stdout: '{"nftables":[]}' }));
+  await network.prepare(vm, signal);
+  const removed = commands.commands.some(({ args }) => args.includes("delete"));
+  expect(removed).toBe(isRemade);
+});
+
+it("removes the guard also when the device cannot be removed, and says everything that failed", async () => {
+  const commands = new FakeCommandRunner();
+  const network = networkOf({ commands });
+  const vm = vmOf(network);
+  const { tapDevice: ifname = "" } = vm.runtime;
+  const tap = {
+    ifname,
+    master: "br-fc",
+    ifalias: `banger-${vm.id}`,
+    linkinfo: { info_kind: "tun", info_data: { type: "tap" } },
+  };
+  commands
+    .install("ip", ({ args }) =>
+      args.includes("delete")
+        ? { exitCode: 2, stderr: "Device or resource busy" }
+        : { stdout: JSON.stringify([tap]) },
+    )
+    .install("nft", () => ({ exitCode: 1, stderr: "Could not process rule" }));
+  await expect(network.remove(vm)).rejects.toMatchObject({
+    code: "ERR_SEVERAL",
+    details: [
+      expect.stringContaining("busy") as string,
+      expect.stringContaining("process rule") as string,
+    ],
+  });
+  const inputs = commands.commands.map(({ input }) => input);
+  expect(inputs.join("")).toContain(`delete table netdev banger-${ifname}`);
+  expect(inputs.join("")).not.toContain("inet");
 });
 
 it("has nothing to remove where there is no ip", async () => {

@@ -13,7 +13,8 @@ const bridge = new BridgeNetwork({
   commands,
   isRoot: false,
   settings: parseBridgeSettings("br-fc", "172.16.0.1/24"),
-  tapOwner: 0,
+  install: "0123abcd",
+  tapOwner: () => 0,
   nameservers: () => ["10.0.0.53"],
 });
 const networks = new InstalledNetworks("bridge", [user, bridge]);

@@ -110,31 +110,6 @@ describe("openDatabase", () => {
     database.close();
   });
 
-  it("says of VMs that had started how their root disk was made", async () => {
-    const path = await file();
-    const first = openDatabase(path, migrations.slice(0, 2));
-    const runtimes = [
-      "{}",
-      '{"driver":"qemu","guestIp":"127.77.0.2"}',
-      '{"driver":"qemu","rootDisk":"copy"}',
-    ];
-    runtimes.forEach((runtime, index) => {
-      first.exec(`INSERT INTO vms (id, name, lease, image_id, state, created_at, updated_at, spec, runtime)
-        VALUES ('00000000000${String(index)}', 'vm${String(index)}', ${String(index + 1)}, 'i', 'stopped', 't', 't', '{}', '${runtime}')`);
-    });
-    first.close();
-    const database = openDatabase(path);
-    const after = database
-      .prepare<[], { runtime: string }>("SELECT runtime FROM vms ORDER BY seq")
-      .all();
-    expect(after.map(({ runtime }) => JSON.parse(runtime) as unknown)).toEqual([
-      {},
-      { driver: "qemu", guestIp: "127.77.0.2", rootDisk: "qcow2" },
-      { driver: "qemu", rootDisk: "copy" },
-    ]);
-    database.close();
-  });
-
   it("says that it may not be entered", async () => {
     const directory = await temporaryDirectory();
     const path = join(directory, "state.db");

@@ -124,6 +124,18 @@ describe("KvmProbe", () => {
     expect((await probe().verdict(fakeImage(), never)).works).toBe(true);
   });
 
+  it("remembers nothing when it never came to a boot", async () => {
+    const { probe, boots, commands } = await scripted(() => success);
+    commands.uninstallAll();
+    const verdict = await probe().verdict(fakeImage(), never);
+    expect(verdict).toMatchObject({
+      works: false,
+      reason: expect.stringContaining("is not installed") as string,
+    });
+    expect(await probe().last()).toBeUndefined();
+    expect(boots()).toBe(0);
+  });
+
   it("shares one probe boot between starts at the same time", async () => {
     const { probe, boots } = await scripted(() => success);
     const shared = probe();

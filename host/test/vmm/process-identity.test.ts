@@ -6,6 +6,7 @@ import { expect, it, onTestFinished } from "vitest";
 import {
   findByArgument,
   hasArgument,
+  hasOption,
   identifyProcess,
   isAlive,
 } from "../../src/vmm/process-identity.js";
@@ -92,4 +93,31 @@ it("finds processes by one whole argument", async () => {
   expect(await hasArgument(child.pid, "x y")).toBe(true);
   expect(await hasArgument(child.pid, "x")).toBe(false);
   expect(await hasArgument(other.pid, mark)).toBe(false);
+});
+
+it("finds a process by its arguments whose first thread has ended", async () => {
+  const mark = `banger-thread-${String(process.pid)}`;
+  const script = `
+import ctypes, threading, time
+threading.Thread(target=lambda: time.sleep(1000)).start()
+ctypes.CDLL(None).syscall(60, 0)
+`;
+  const child = await start("python3", ["-c", script, mark]);
+  const stat = `/proc/${String(child.pid)}/stat`;
+  while (!(await readFile(stat, "utf8")).includes(") Z ")) await sleep(5);
+  expect((await findByArgument(mark)).map(({ pid }) => pid)).toEqual([
+    child.pid,
+  ]);
+  expect(await hasArgument(child.pid, mark)).toBe(true);
+});
+
+it("knows an option by its name and the value behind it", () => {
+  const args = ["vmm", "--id", "1", "--socket", "/a", "--last"];
+  expect(hasOption(args, "--id", "1")).toBe(true);
+  expect(hasOption(args, "--socket", "/a")).toBe(true);
+  for (const [name, value] of [
+    ...[["--id", "/a"] as const, ["vmm", "1"] as const],
+    ...[["--last", ""] as const, ["--other", "1"] as const],
+  ])
+    expect(hasOption(args, name, value)).toBe(false);
 });

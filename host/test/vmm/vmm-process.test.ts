@@ -17,7 +17,8 @@ describe("startVmm", () => {
     const directory = await temporaryDirectory();
     const [stdout, stderr] = [`${directory}/out`, `${directory}/err`];
     await writeFile(stdout, "before\n");
-    const script = `echo said; echo wrong >&2; echo > "$1/made"`;
+    // Long enough to be seen.
+    const script = `sleep 0.1; echo said; echo wrong >&2; echo > "$1/made"`;
     const umask = async (): Promise<string | undefined> =>
       /^Umask:.*$/m.exec(await readFile("/proc/self/status", "utf8"))?.[0];
     const before = await umask();

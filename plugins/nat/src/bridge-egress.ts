@@ -35,7 +35,7 @@ class NatBridgeError extends BangerError {
 export class BridgeEgress implements EgressMode {
   readonly mode = "bridge";
   readonly summary =
-    "the kernel forwards and translates, by iptables rules in chains of our own (BANGER-FORWARD, BANGER-POSTROUTING)";
+    "the kernel forwards and translates, by iptables rules in chains of our own (BANGER-FORWARD, BANGER-POSTROUTING), past the fence of the network";
   readonly fixedBecause = "the network mode does not allow it";
   readonly #commands: CommandRunner;
   readonly #isRoot: boolean;

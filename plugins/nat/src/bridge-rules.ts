@@ -2,14 +2,13 @@ import { KeyedLock, type CommandRunner, type VmRecord } from "@banger/core";
 import { Iptables } from "./iptables.js";
 import {
   chains,
-  closedBridges,
-  closes,
   forwardChain,
-  isOpen,
   linesOf,
+  openBridges,
   rulesOf,
   type Chain,
   type Path,
+  type Rule,
 } from "./rules.js";
 
 /**
@@ -27,47 +26,55 @@ export class BridgeRules {
     this.#iptables = new Iptables(commands);
   }
 
-  /** Brings the rules of this VM to what its record wants, what closes first. Idempotent. */
+  /** Brings the rules of this VM to what its record wants. Idempotent. */
   async ensure(vm: VmRecord, path: Path, signal: AbortSignal): Promise<void> {
     const wanted = rulesOf(vm, path);
     await this.#lock.run("rules", signal, async () => {
-      for (const chain of vm.spec.nat ? chains : [...chains].reverse()) {
-        const rules = wanted.filter((rule) => rule.chain === chain);
-        const lines = await this.#iptables.list(chain, signal);
-        const present = linesOf(vm, lines ?? []);
-        if (rules.length === 0 && present.length === 0) continue;
-        if (lines === undefined)
-          await this.#iptables.ensureChain(chain, signal);
-        for (const rule of rules)
-          if (!present.includes(rule.line))
-            await this.#iptables.add(rule, signal);
-        // After the rules: whoever removes an empty chain now finds it in use.
-        if (rules.length > 0) await this.#iptables.ensureJump(chain, signal);
-        for (const line of present)
-          if (!rules.some((rule) => rule.line === line))
-            await this.#iptables.remove(chain, line, signal);
-        if (rules.length === 0) await this.#removeEmpty(chain, signal);
-      }
-      await this.#setForwarding(path.bridge, signal);
+      if (wanted.length === 0) await this.#close(vm, signal);
+      else await this.#open(vm, wanted, signal);
+      await this.#setForwarding(path.bridge, [], signal);
     });
   }
 
   /** Removes every rule of this VM. Idempotent. */
   async remove(vm: Pick<VmRecord, "id">, signal: AbortSignal): Promise<void> {
-    await this.#lock.run("rules", signal, async () => {
-      for (const chain of [...chains].reverse()) {
-        const lines = await this.#iptables.list(chain, signal);
-        if (lines === undefined) continue;
-        const present = linesOf(vm, lines);
-        for (const line of present.filter((one) => !closes(one)))
+    await this.#lock.run("rules", signal, () => this.#close(vm, signal));
+  }
+
+  async #open(
+    vm: VmRecord,
+    wanted: readonly Rule[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (const chain of chains) {
+      const rules = wanted.filter((rule) => rule.chain === chain);
+      const lines = await this.#iptables.list(chain, signal);
+      const present = linesOf(vm, lines ?? []);
+      if (lines === undefined) await this.#iptables.ensureChain(chain, signal);
+      for (const rule of rules)
+        if (!present.includes(rule.line))
+          await this.#iptables.add(rule, signal);
+      // After the rules: whoever removes an empty chain now finds it in use.
+      await this.#iptables.ensureJump(chain, signal);
+      for (const line of present)
+        if (!rules.some((rule) => rule.line === line))
           await this.#iptables.remove(chain, line, signal);
-        for (const bridge of closedBridges(present))
-          await this.#setForwarding(bridge, signal);
-        for (const line of present.filter(closes))
-          await this.#iptables.remove(chain, line, signal);
-        await this.#removeEmpty(chain, signal);
-      }
-    });
+    }
+  }
+
+  async #close(vm: Pick<VmRecord, "id">, signal: AbortSignal): Promise<void> {
+    // While its rules still say which bridges they open: whoever ends in between leaves what the next one goes by.
+    const lines = (await this.#iptables.list(forwardChain, signal)) ?? [];
+    const present = linesOf(vm, lines);
+    for (const bridge of openBridges(present))
+      await this.#setForwarding(bridge, present, signal);
+    for (const chain of [...chains].reverse()) {
+      const all = await this.#iptables.list(chain, signal);
+      if (all === undefined) continue;
+      const own = linesOf(vm, all);
+      for (const line of own) await this.#iptables.remove(chain, line, signal);
+      await this.#removeEmpty(chain, signal);
+    }
   }
 
   async #removeEmpty(chain: Chain, signal: AbortSignal): Promise<void> {
@@ -80,13 +87,18 @@ export class BridgeRules {
   }
 
   /**
-   * The kernel forwards from the bridge while one of its guests may leave. The host's own switch is never taken back: others may count
+   * The kernel forwards from the bridge while one of its guests may leave by a rule that is not about to go. The host's own switch is never taken back: others may count
    * on it.
    */
-  async #setForwarding(bridge: string, signal: AbortSignal): Promise<void> {
-    const lines = (await this.#iptables.list(forwardChain, signal)) ?? [];
+  async #setForwarding(
+    bridge: string,
+    going: readonly string[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const all = (await this.#iptables.list(forwardChain, signal)) ?? [];
+    const lines = all.filter((line) => !going.includes(line));
     const ofBridge = `net.ipv4.conf.${bridge}.forwarding`;
-    const values = isOpen(bridge, lines)
+    const values = openBridges(lines).includes(bridge)
       ? ["net.ipv4.ip_forward=1", `${ofBridge}=1`]
       : [`${ofBridge}=0`];
     await this.#commands.run({

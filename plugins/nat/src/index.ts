@@ -32,6 +32,11 @@ export const plugin: Plugin = definePlugin({
       await egressModes.find(vm.runtime.networkMode)?.apply?.(vm, signal);
     });
 
+    // Also when a new daemon takes over a guest: the host's firewall may have been loaded anew since.
+    hooks.postStart.tapPromise(tap, async ({ vm, signal }) => {
+      await egressModes.find(vm.runtime.networkMode)?.apply?.(vm, signal);
+    });
+
     hooks.cleanup.tapPromise(tap, async ({ vm, logger, signal }) => {
       for (const egress of egressModes.forRemoval(vm.runtime.networkMode))
         await egress.remove?.(vm, logger, signal);

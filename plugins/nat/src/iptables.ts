@@ -67,11 +67,8 @@ export class Iptables {
     await this.#run(table, ["-D", from, "-j", name], signal);
   }
 
-  async add({ chain, line, place }: Rule, signal: AbortSignal): Promise<void> {
-    const [, , ...spec] = line.split(" ");
-    const where =
-      place === "first" ? ["-I", chain.name, "1"] : ["-A", chain.name];
-    await this.#run(chain.table, [...where, ...spec], signal);
+  async add({ chain, line }: Rule, signal: AbortSignal): Promise<void> {
+    await this.#run(chain.table, line.split(" "), signal);
   }
 
   /** Removes a rule that {@link Iptables.list} gave. */

@@ -2,7 +2,7 @@ import type { Command } from "@banger/core";
 import type { FakeCommandRunner, ScriptedResult } from "@banger/core/testing";
 
 /** What a chain is called among the objects of a fake host: `filter FORWARD`. */
-const builtIn = ["filter FORWARD", "nat POSTROUTING"];
+const builtIn = ["filter FORWARD", "nat POSTROUTING", "mangle FORWARD"];
 
 const ok = (stdout = ""): ScriptedResult => ({ stdout });
 const fault = (exitCode: number, stderr: string): ScriptedResult => ({

@@ -1,6 +1,10 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { CancelledError, isBangerError } from "@banger/core";
 import {
+  openSocketAddress,
+  type SocketAddress,
+} from "../../files/socket-address.js";
+import {
   FirecrackerProtocolError,
   FirecrackerTimeoutError,
   FirecrackerUnreachableError,
@@ -15,6 +19,7 @@ const mostHeadBytes = 8 * 1024;
 
 /** One HTTP request. */
 interface ApiCall {
+  /** of the socket, or of a link of ours to one in a jail */
   readonly socketPath: string;
   readonly method: string;
   /** absolute, encoded */
@@ -30,26 +35,41 @@ interface ApiCall {
  * @throws {@link FirecrackerUnreachableError} when nobody listens, {@link FirecrackerProtocolError} when the connection closes early or what
  *   comes is no HTTP or too long, {@link FirecrackerTimeoutError}, CancelledError after `signal`
  */
-export function exchange(
+export async function exchange(
+  call: ApiCall,
+  signal: AbortSignal,
+): Promise<ApiReply> {
+  if (signal.aborted) throw cancellation(call, signal);
+  let address: SocketAddress;
+  try {
+    address = await openSocketAddress(call.socketPath);
+  } catch (error) {
+    throw new FirecrackerUnreachableError(call.socketPath, error);
+  }
+  try {
+    return await exchangeOver(address.path, call, signal);
+  } finally {
+    await address.close();
+  }
+}
+
+/** @param address where to connect; errors name the path of the call */
+function exchangeOver(
+  address: string,
   call: ApiCall,
   signal: AbortSignal,
 ): Promise<ApiReply> {
   const { socketPath, method, path, body, limitMs } = call;
   const name = `${method} ${path}`;
   return new Promise((resolve, reject) => {
-    // A reason in our own words says who cancelled, and why.
-    const cancelled = (): Error =>
-      isBangerError(signal.reason)
-        ? signal.reason
-        : new CancelledError(name, signal.reason);
     if (signal.aborted) {
-      reject(cancelled());
+      reject(cancellation(call, signal));
       return;
     }
     let connected = false;
     let settled = false;
     const request = httpRequest({
-      socketPath,
+      socketPath: address,
       method,
       path,
       // Firecracker serves ten connections: an agent that keeps some open would lock others out.
@@ -76,7 +96,7 @@ export function exchange(
       else resolve(outcome);
       request.destroy();
     };
-    const onAbort = (): void => settle(cancelled());
+    const onAbort = (): void => settle(cancellation(call, signal));
     const timer = setTimeout(
       () => settle(new FirecrackerTimeoutError(name, limitMs)),
       limitMs,
@@ -100,6 +120,13 @@ export function exchange(
     request.on("close", () => broken("the connection closed before it came"));
     request.end(body);
   });
+}
+
+/** A reason in our own words says who cancelled, and why. */
+function cancellation({ method, path }: ApiCall, signal: AbortSignal): Error {
+  return isBangerError(signal.reason)
+    ? signal.reason
+    : new CancelledError(`${method} ${path}`, signal.reason);
 }
 
 function readBody(

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { stat } from "node:fs/promises";
 import {
+  JoinedError,
   throwIfCancelled,
   ToolMissingError,
   type CommandRunner,
@@ -34,9 +35,11 @@ import { jailDirectoryOf, removeJailDirectory } from "./jail-directory.js";
 import {
   jailedPaths,
   jailerArguments,
+  lockJail,
   makeJail,
   programForJail,
 } from "./jail.js";
+import { jailOwner } from "./jail-owner.js";
 import { machineRequests, type MachinePaths } from "./machine-requests.js";
 import { FirecrackerIo } from "./firecracker-io.js";
 import { firecrackerArguments } from "./process-arguments.js";
@@ -55,14 +58,14 @@ import {
 /** Where cgroup v2 is. */
 const cgroupRoot = "/sys/fs/cgroup";
 
-/** How this install runs Firecracker. */
-export interface FirecrackerSettings {
-  /** absolute path of the jailer; default: looked up on the PATH */
-  readonly jailer?: string;
+/** How this install jails Firecracker. */
+export interface JailSettings {
+  /** the jailer's absolute path, or its name, which is looked up on the PATH */
+  readonly jailer: string;
   /** jail every VM? Needs root */
   readonly jailerEnabled: boolean;
   /** where jails are made: the jailer's chroot base */
-  readonly jailDirectory: string;
+  readonly jailBase: string;
 }
 
 /** VMs as detached `firecracker` processes, jailed where this process is root, configured and watched through their API. */
@@ -81,7 +84,7 @@ export class FirecrackerDriver implements VmmDriver {
   readonly #commands: CommandRunner;
   readonly #logger: Logger;
   readonly #program: FirecrackerProgram;
-  readonly #settings: FirecrackerSettings;
+  readonly #settings: JailSettings;
   readonly #isJailed: boolean;
   readonly #stateDirectory: string;
   readonly #kernels: FirecrackerKernels;
@@ -93,9 +96,9 @@ export class FirecrackerDriver implements VmmDriver {
     commands: CommandRunner;
     logger: Logger;
     program: FirecrackerProgram;
-    settings: FirecrackerSettings;
+    settings: JailSettings;
     hostFacts: Pick<HostFacts, "isRoot">;
-    /** whose owner jailed VMMs run as */
+    /** whose owner jailed VMMs run as, unless that is root */
     stateDirectory: string;
     kernels: FirecrackerKernels;
   }) {
@@ -110,11 +113,11 @@ export class FirecrackerDriver implements VmmDriver {
   }
 
   names(vm: VmRecord): VmmNames {
-    const base = this.#settings.jailDirectory;
+    const { jailBase } = this.#settings;
     return {
       vsockCid: vsockCidOf(vm.id),
       ...(this.#isJailed
-        ? { jailDirectory: jailDirectoryOf(base, vm.id) }
+        ? { jailDirectory: jailDirectoryOf(jailBase, vm.id) }
         : {}),
     };
   }
@@ -139,13 +142,15 @@ export class FirecrackerDriver implements VmmDriver {
         ? this.#start(launch, program)
         : this.#startJailed(launch, program, kernel, jailDirectory, signal));
       ({ identity } = started);
-      await startMachine(vm, started, requests, signal);
+      await startMachine(vm, started, requests, signal, async () => {
+        if (jailDirectory !== undefined) await lockJail(jailDirectory);
+      });
       return identity;
     } catch (error) {
-      const failure = await launchFailure(vm, error);
+      // First: what it said is read afterwards, and reading may fail.
       await this.#abandon(vm, identity);
       throwIfCancelled(signal, what);
-      throw failure;
+      throw await launchFailure(vm, error);
     }
   }
 
@@ -165,11 +170,9 @@ export class FirecrackerDriver implements VmmDriver {
     signal: AbortSignal,
   ): Promise<StartedVmm> {
     const { vm } = launch;
-    const wanted = this.#settings.jailer ?? "jailer";
-    const jailer = await this.#commands.find(wanted);
-    if (jailer === undefined) throw new ToolMissingError(wanted);
-    const { uid, gid } = await stat(this.#stateDirectory);
-    const owner = { uid, gid };
+    const jailer = await this.#commands.find(this.#settings.jailer);
+    if (jailer === undefined) throw new ToolMissingError(this.#settings.jailer);
+    const owner = jailOwner(vm.id, await stat(this.#stateDirectory));
     await makeJail(
       jailDirectory,
       launch,
@@ -234,17 +237,37 @@ export class FirecrackerDriver implements VmmDriver {
     return waitForEnd(handles, signal);
   }
 
+  /** Runs to the end. @throws JoinedError */
   async kill(vm: VmRecord, handles: VmHandles | undefined): Promise<void> {
-    if (handles && (await isVmProcess(vm, handles))) await endVmm(handles);
-    // One that was started but never recorded, one that hangs before it listens.
-    const strays = await processesOf(vm, () => this.#commandLines.ask());
-    for (const stray of strays) await endVmm(stray);
+    const failures: unknown[] = [];
+    const attempt = (step: Promise<void>): Promise<void> =>
+      step.catch((error: unknown) => void failures.push(error));
     this.#io.forget(vm);
-    await removeSockets(vm);
+    await attempt(this.#endSaved(vm, handles));
+    // One that was started but never recorded, one that hangs before it listens.
+    await attempt(this.#endStrays(vm));
+    await attempt(removeSockets(vm));
     const { jailDirectory } = vm.runtime;
-    if (jailDirectory === undefined) return;
-    await removeJailDirectory(jailDirectory, vm.id);
-    await removeCgroup(cgroupRoot, vm.id);
+    if (jailDirectory !== undefined) {
+      // First: it ends what is hidden from us otherwise.
+      await attempt(removeCgroup(cgroupRoot, vm.id));
+      await attempt(removeJailDirectory(jailDirectory, vm.id));
+    }
+    if (failures.length > 0)
+      throw new JoinedError(`the VMM of ${vm.name} left something`, failures);
+  }
+
+  async #endSaved(vm: VmRecord, handles: VmHandles | undefined): Promise<void> {
+    if (handles && (await isVmProcess(vm, handles))) await endVmm(handles);
+  }
+
+  async #endStrays(vm: VmRecord): Promise<void> {
+    const failures: unknown[] = [];
+    const strays = await processesOf(vm, () => this.#commandLines.ask());
+    for (const stray of strays)
+      await endVmm(stray).catch((error: unknown) => void failures.push(error));
+    if (failures.length > 0)
+      throw new JoinedError(`processes of ${vm.name} are left`, failures);
   }
 }
 

@@ -11,7 +11,7 @@ import {
 import { socketPath, vmSocketNames } from "../../paths.js";
 import { renderKernelArguments } from "../kernel-arguments.js";
 import { probeArgument, probeMark, type ProbeBoot } from "../kvm-probe.js";
-import { findByArgument } from "../process-identity.js";
+import { findByArguments, hasOption } from "../process-identity.js";
 import { endVmm } from "../vmm-process.js";
 import { FirecrackerApi } from "./api-client.js";
 import { FirecrackerUnreachableError } from "./api-errors.js";
@@ -23,9 +23,13 @@ import type { FirecrackerProgram } from "./program.js";
 /** A guest on working KVM prints its mark within half a second, one on nested KVM within some; one that hangs never does. */
 const limitMs = 20_000;
 
+/** The probe's id as Firecracker's argument. */
+const probeId = "banger-probe";
+
 /**
- * A probe boot by Firecracker, which writes the guest's console to its own output; never in a jail. The process dies with this one; what a
- * crash leaves has the same name as that of the next probe, which removes it.
+ * A probe boot by Firecracker, which writes the guest's console to its own output. Never in a jail, also where VMs are jailed: it runs the
+ * image's kernel and our initramfs, which ends before it would mount a disk, and no code of a guest's user. The process dies with this one;
+ * what a crash leaves has the same name as that of the next probe, which removes it.
  */
 export class FirecrackerProbe implements ProbeBoot {
   readonly #commands: CommandRunner;
@@ -54,9 +58,9 @@ export class FirecrackerProbe implements ProbeBoot {
 
   async boot(image: Image, signal: AbortSignal): Promise<string | undefined> {
     await this.#clear();
+    const program = await this.#program.require(signal);
+    const kernel = await this.#kernels.ensure(image, program, signal);
     try {
-      const program = await this.#program.require(signal);
-      const kernel = await this.#kernels.ensure(image, program, signal);
       await mkdir(this.#directory, { recursive: true, mode: 0o700 });
       return await this.#run(program.path, kernel, image.files.initrd, signal);
     } catch (error) {
@@ -82,7 +86,7 @@ export class FirecrackerProbe implements ProbeBoot {
     const console = { seen: false };
     const run = this.#commands.run({
       file,
-      args: ["--id", "banger-probe", ...firecrackerArguments(this.#socket())],
+      args: ["--id", probeId, ...firecrackerArguments(this.#socket())],
       timeoutMs: limitMs,
       signal: either,
       onLine: (line) => {
@@ -143,8 +147,12 @@ export class FirecrackerProbe implements ProbeBoot {
 
   /** What a daemon that died in a probe has left: its process too, where the kernel could not be asked to end it. */
   async #clear(): Promise<void> {
-    for (const stray of await findByArgument(this.#socket()))
-      await endVmm(stray);
+    const strays = await findByArguments(
+      (args) =>
+        hasOption(args, "--id", probeId) &&
+        hasOption(args, "--api-sock", this.#socket()),
+    );
+    for (const stray of strays) await endVmm(stray);
     await rm(this.#directory, { recursive: true, force: true });
   }
 }

@@ -1,7 +1,7 @@
-import { readFile, rmdir } from "node:fs/promises";
+import { readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { MachineConfig, VmId } from "@banger/core";
+import { isVmId, type MachineConfig, type VmId } from "@banger/core";
 import { hasErrorCode } from "../../files/error-code.js";
 import { jailedProgram } from "./jail-directory.js";
 
@@ -49,16 +49,32 @@ export async function hasCgroupLimits(root: string): Promise<boolean> {
   }
 }
 
-/** Removes the cgroup that the jailer made for a VM. Idempotent. Its processes must have ended. */
+/**
+ * Ends whatever still runs in the cgroup that the jailer made for a VM, and removes it. Idempotent.
+ * @throws Error for an id that is none: the cgroup would be that of others
+ */
 export async function removeCgroup(root: string, id: VmId): Promise<void> {
+  if (!isVmId(id)) throw new Error(`${JSON.stringify(id)} is no id of a VM`);
+  const cgroup = join(root, jailedProgram, id);
+  await endProcesses(cgroup);
   for (let tries = 1; ; tries += 1) {
     try {
-      await rmdir(join(root, jailedProgram, id));
+      await rmdir(cgroup);
       return;
     } catch (error) {
       if (hasErrorCode(error, "ENOENT", "ENOTDIR")) return;
       if (!hasErrorCode(error, "EBUSY") || tries >= removalTries) throw error;
       await sleep(removalPauseMs);
     }
+  }
+}
+
+async function endProcesses(cgroup: string): Promise<void> {
+  try {
+    // Never creates it: a kernel before 5.14 has no such file.
+    await writeFile(join(cgroup, "cgroup.kill"), "1", { flag: "r+" });
+  } catch (error) {
+    // ENODEV: it was removed since it was opened.
+    if (!hasErrorCode(error, "ENOENT", "ENOTDIR", "ENODEV")) throw error;
   }
 }

@@ -31,6 +31,8 @@ export async function removeJailDirectory(
   // A damaged record must not make us remove anything else.
   if (basename(jailDirectory) !== id || basename(parent) !== jailedProgram)
     throw new Error(`${jailDirectory} is no jail of the VM ${id}`);
+  // A start that was refused because of the directories above has made none: it must not be in the way of a deletion.
+  if (!(await statsOf(jailDirectory))) return;
   if (!(await requireSafeDirectory(parent))) return;
   const mounted = await mountsBelow(jailDirectory);
   if (mounted[0] !== undefined)
@@ -50,15 +52,35 @@ export async function removeJailDirectory(
 export async function requireSafeDirectory(path: string): Promise<boolean> {
   const parent = dirname(path);
   if (parent !== path && !(await requireSafeDirectory(parent))) return false;
-  const found = await lstat(path).catch((error: unknown) => {
-    if (hasErrorCode(error, "ENOENT")) return undefined;
-    throw error;
-  });
+  const found = await statsOf(path);
   if (!found) return false;
   const problem = problemOf(found);
   if (problem !== undefined)
     throw new JailUnusableError(path, problem, otherBaseHint);
   return true;
+}
+
+/** What speaks against making jails below a base, as {@link requireSafeDirectory} sees it; `undefined` when nothing does. */
+export async function jailBaseProblem(
+  base: string,
+): Promise<JailUnusableError | undefined> {
+  try {
+    await requireSafeDirectory(join(base, jailedProgram));
+    return undefined;
+  } catch (error) {
+    if (error instanceof JailUnusableError) return error;
+    throw error;
+  }
+}
+
+async function statsOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    // ENOTDIR: above it is a file, of which nothing can be made.
+    if (hasErrorCode(error, "ENOENT", "ENOTDIR")) return undefined;
+    throw error;
+  }
 }
 
 function problemOf(found: Stats): string | undefined {

@@ -12,15 +12,10 @@ import { dirname } from "node:path";
 import type { CommandRunner } from "@banger/core";
 import { hasErrorCode } from "../../files/error-code.js";
 import { JailUnusableError, otherBaseHint } from "./jail-errors.js";
+import type { JailOwner } from "./jail-owner.js";
 
 /** Longest run of mknod(1), ms. */
 const mknodLimitMs = 10_000;
-
-/** Whom the process in a jail runs as. */
-export interface JailOwner {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 /** A file or block device of the host that the process in a jail is to have. */
 export interface JailFile {
@@ -34,9 +29,10 @@ export interface JailFile {
 }
 
 /**
- * Puts a file into a jail: a hard link, so that both sides have the same file; a copy when it may be shared and the jail's user could not
- * read it; for a block device a node of the same numbers. The target must not exist.
- * @throws {@link JailUnusableError} when the file is on another file system
+ * Puts a file into a jail. The VM's own: a hard link, so that both sides have the same file, which from then on belongs to the jail's user.
+ * Another that is only read: a copy that root owns, as the user of a hard link could change the file for everybody. A block device: a node
+ * of the same numbers. The target must not exist.
+ * @throws {@link JailUnusableError} when the file is on another file system, or somebody else's and to be written
  */
 export async function placeInJail(
   file: JailFile,
@@ -48,7 +44,7 @@ export async function placeInJail(
   const source = await realpath(file.source);
   const found = await stat(source);
   const { target, readOnly } = file;
-  await makeJailDirectory(dirname(target), owner);
+  await makeDirectory(dirname(target));
   if (found.isBlockDevice()) {
     const { major, minor } = deviceNumbers(found);
     await commands.run({
@@ -61,12 +57,15 @@ export async function placeInJail(
     throw new Error(`${source} is neither a file nor a block device`);
   } else if (file.isOwn) {
     await hardLink(source, target);
-  } else if (isAccessible(found, owner, readOnly)) {
-    await hardLink(source, target);
-    return;
   } else if (readOnly) {
     const { COPYFILE_EXCL, COPYFILE_FICLONE } = constants;
     await copyFile(source, target, COPYFILE_EXCL | COPYFILE_FICLONE);
+    await chmod(target, 0o444);
+    return;
+  } else if (isWritable(found, owner)) {
+    // The user may change it without a jail, too.
+    await hardLink(source, target);
+    return;
   } else {
     throw new JailUnusableError(
       source,
@@ -78,15 +77,11 @@ export async function placeInJail(
   await chmod(target, readOnly ? 0o400 : 0o600);
 }
 
-/** A directory that the process in the jail may use. Idempotent; its parent must exist. */
-export async function makeJailDirectory(
-  directory: string,
-  owner: JailOwner,
-): Promise<void> {
-  await mkdir(directory, { mode: 0o700 }).catch((error: unknown) => {
+/** A directory whose entries the process in the jail cannot change. Idempotent; its parent must exist. */
+async function makeDirectory(directory: string): Promise<void> {
+  await mkdir(directory, { mode: 0o755 }).catch((error: unknown) => {
     if (!hasErrorCode(error, "EEXIST")) throw error;
   });
-  await chown(directory, owner.uid, owner.gid);
 }
 
 async function hardLink(source: string, target: string): Promise<void> {
@@ -104,16 +99,13 @@ async function hardLink(source: string, target: string): Promise<void> {
   }
 }
 
-/** May this user read a file, and write it unless it is read only? Pure. */
-export function isAccessible(
+/** May this user, who is not root, read and write a file? Pure. */
+export function isWritable(
   { mode, uid, gid }: Pick<Stats, "mode" | "uid" | "gid">,
   owner: JailOwner,
-  readOnly: boolean,
 ): boolean {
-  if (owner.uid === 0) return true;
   const shift = owner.uid === uid ? 6 : owner.gid === gid ? 3 : 0;
-  const needed = readOnly ? 0o4 : 0o6;
-  return ((mode >> shift) & needed) === needed;
+  return ((mode >> shift) & 0o6) === 0o6;
 }
 
 /** Pure. @see gnu_dev_major(3) and gnu_dev_minor(3) */

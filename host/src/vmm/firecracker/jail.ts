@@ -1,8 +1,9 @@
-import { chmod, copyFile, link, mkdir } from "node:fs/promises";
+import { chmod, chown, copyFile, link, mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { CommandRunner, Drive, VmmLaunch, VmRecord } from "@banger/core";
 import { vmFileNames } from "../../files/vm-files.js";
 import { hasErrorCode } from "../../files/error-code.js";
+import { hasOption } from "../process-identity.js";
 import { cgroupLimits } from "./jail-cgroup.js";
 import {
   jailedProgram,
@@ -11,18 +12,14 @@ import {
   requireSafeDirectory,
 } from "./jail-directory.js";
 import { JailUnusableError, otherBaseHint } from "./jail-errors.js";
-import {
-  makeJailDirectory,
-  placeInJail,
-  type JailFile,
-  type JailOwner,
-} from "./jail-files.js";
+import { placeInJail, type JailFile } from "./jail-files.js";
+import type { JailOwner } from "./jail-owner.js";
 import type { MachinePaths } from "./machine-requests.js";
 import { firecrackerArguments } from "./process-arguments.js";
 
 /** Paths in every jail, as its process sees them. */
 const inJail = {
-  kernel: "/kernel",
+  kernel: "/boot/kernel",
   initrd: "/initrd",
   log: "/firecracker.log",
   metrics: "/firecracker.metrics",
@@ -37,7 +34,7 @@ export function jailedPaths(vm: VmRecord): MachinePaths {
   };
 }
 
-/** The API's socket as the process sees it. In it is the VM's id: it tells the process from those of other VMs. Pure. */
+/** The API's socket as the process sees it. Pure. */
 export function jailedApiSocket({ id }: VmRecord): string {
   return `/run/${id}.api`;
 }
@@ -48,7 +45,8 @@ export function jailedVsock({ id }: VmRecord): string {
 }
 
 /**
- * Makes a VM's jail with everything in it that its process opens; what is left of one before is removed.
+ * Makes a VM's jail with everything in it that its process opens; what is left of one before is removed. Its process can change what the
+ * VM writes and the directory of its sockets, nothing else once {@link lockJail} was called.
  * @param kernel on the host
  * @throws JailUnusableError
  */
@@ -66,36 +64,41 @@ export async function makeJail(
   // Whoever may enter it meets files that belong to the process in it.
   await mkdir(jailDirectory, { mode: 0o700 });
   const root = jailRootOf(jailDirectory);
-  await makeJailDirectory(root, owner);
-  await makeJailDirectory(join(root, "run"), owner);
-  const isOwn = (path: string): boolean =>
-    path.startsWith(`${vm.runtime.directory}/`);
-  const file = (
-    source: string,
-    target: string,
-    readOnly: boolean,
-  ): JailFile => ({
+  await mkdir(root, { mode: 0o755 });
+  await mkdir(join(root, "run"), { mode: 0o700 });
+  await chown(join(root, "run"), owner.uid, owner.gid);
+  const { directory } = vm.runtime;
+  const own = (source: string, target: string, readOnly = false): JailFile => ({
     source,
     target: join(root, target),
     readOnly,
-    // A block device's node is the jail's own, the device is not.
-    isOwn: isOwn(source),
+    isOwn: true,
   });
-  const { directory } = vm.runtime;
+  const drive = (id: string, { path, readOnly }: Drive): JailFile => ({
+    source: path,
+    target: join(root, `/drives/${id}`),
+    readOnly,
+    // A file that is only read can be copied, whosever it is.
+    isOwn: !readOnly && path.startsWith(`${directory}/`),
+  });
   for (const each of [
-    file(kernel, inJail.kernel, true),
-    file(initrdPath, inJail.initrd, true),
-    file(join(directory, vmFileNames.firecrackerLog), inJail.log, false),
-    file(
-      join(directory, vmFileNames.firecrackerMetrics),
-      inJail.metrics,
-      false,
-    ),
-    ...Object.entries(machine.drives).map(([id, drive]: [string, Drive]) =>
-      file(drive.path, jailedPaths(vm).drive(id, drive), drive.readOnly),
-    ),
+    { ...own(kernel, inJail.kernel, true), isOwn: false },
+    own(initrdPath, inJail.initrd, true),
+    own(join(directory, vmFileNames.firecrackerLog), inJail.log),
+    own(join(directory, vmFileNames.firecrackerMetrics), inJail.metrics),
+    ...Object.entries(machine.drives).map(([id, each]) => drive(id, each)),
   ])
     await placeInJail(each, owner, commands, signal);
+}
+
+/**
+ * Takes the root directory back from the jail's user, to whom the jailer gives it: whatever the guest makes of its VMM later, paths in the
+ * jail lead where they led. To be called once the process serves its API and before it runs a guest.
+ */
+export async function lockJail(jailDirectory: string): Promise<void> {
+  const root = jailRootOf(jailDirectory);
+  await chown(root, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
+  await chmod(root, 0o755);
 }
 
 /** The directory of all jails. Whatever of its path is there is looked at first, so that nothing is made behind a link. */
@@ -162,8 +165,10 @@ export function isJailerOf(
   jailDirectory: string,
   args: readonly string[],
 ): boolean {
-  return [jailedApiSocket(vm), baseOf(jailDirectory)].every((argument) =>
-    args.includes(argument),
+  return (
+    hasOption(args, "--id", vm.id) &&
+    hasOption(args, "--chroot-base-dir", baseOf(jailDirectory)) &&
+    hasOption(args, "--api-sock", jailedApiSocket(vm))
   );
 }
 

@@ -2,6 +2,7 @@ import { constants, type BigIntStats } from "node:fs";
 import { lstat, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { hasErrorCode } from "../../files/error-code.js";
+import { liveTaskOf } from "../proc-files.js";
 import { identifyProcess, type ProcessIdentity } from "../process-identity.js";
 import { jailedProgram, jailRootOf } from "./jail-directory.js";
 
@@ -16,16 +17,35 @@ export async function isInJail(
   pid: number,
   jailDirectory: string,
 ): Promise<boolean> {
+  const own = await rootOf(pid);
+  const jail = await look(() =>
+    lstat(jailRootOf(jailDirectory), { bigint: true }),
+  );
+  return own !== undefined && jail !== undefined && isSame(own, jail);
+}
+
+/** Is a process in a root directory that was removed, as that of a jail is when it is removed too early? False when it has ended. */
+export async function hasLostRoot(pid: number): Promise<boolean> {
+  return (await rootOf(pid))?.nlink === 0n;
+}
+
+/** The root directory of a process, unless it is the host's: in a jail with that one would be every process, and kill ends what is in it. */
+async function rootOf(pid: number): Promise<BigIntStats | undefined> {
+  const host = await stat("/proc/self/root", { bigint: true });
+  const task = await liveTaskOf(pid);
+  // Not the path that the link says: in a mount namespace of its own every root is `/`.
+  const own = await look(() => stat(`${task}/root`, { bigint: true }));
+  return own && !isSame(own, host) ? own : undefined;
+}
+
+async function look(
+  stats: () => Promise<BigIntStats>,
+): Promise<BigIntStats | undefined> {
   try {
-    // Not the path that the link says: in a mount namespace of its own every root is `/`.
-    const own = await stat(`/proc/${String(pid)}/root`, { bigint: true });
-    const jail = await lstat(jailRootOf(jailDirectory), { bigint: true });
-    const host = await stat("/proc/self/root", { bigint: true });
-    // Whatever is mounted there: in a jail with the host's root would be every process, and kill ends what is in a jail.
-    return isSame(own, jail) && !isSame(own, host);
+    return await stats();
   } catch (error) {
     if (hasErrorCode(error, "ENOENT", "ENOTDIR", "ESRCH", "EACCES", "EPERM"))
-      return false;
+      return undefined;
     throw error;
   }
 }

@@ -18,6 +18,7 @@ const launchLimitMs = 30_000;
 
 /**
  * Sends a new process all requests, the last of which starts the guest.
+ * @param served called once the process serves its API and has no guest yet
  * @throws what FirecrackerApi throws; Error when the process ends first
  */
 export async function startMachine(
@@ -25,12 +26,14 @@ export async function startMachine(
   { identity, failed }: StartedVmm,
   requests: readonly MachineRequest[],
   owner: AbortSignal,
+  served: () => Promise<void>,
 ): Promise<void> {
   const signal = AbortSignal.any([owner, abortAfter(launchLimitMs)]);
   const api = new FirecrackerApi(apiSocket(vm));
   const [first, ...rest] = requests;
   const send = async (): Promise<void> => {
     if (first) await firstRequest(api, first, identity, signal);
+    await served();
     for (const request of rest) await sendRequest(api, request, signal);
   };
   await Promise.race([send(), failed]);

@@ -4,7 +4,8 @@ import type { VmHandles, VmRecord } from "@banger/core";
 import { socketPath, vmSocketNames } from "../../paths.js";
 import {
   findProcesses,
-  hasArgument,
+  hasArguments,
+  hasOption,
   isAlive,
   isOwn,
   type CommandLine,
@@ -13,7 +14,7 @@ import {
 import { holdsListener } from "../process-sockets.js";
 import { isJailerOf, jailedApiSocket, jailedVsock } from "./jail.js";
 import { jailRootOf } from "./jail-directory.js";
-import { isInJail, readJailPid } from "./jailed-process.js";
+import { hasLostRoot, isInJail, readJailPid } from "./jailed-process.js";
 
 /** The API's socket, or a link to it. */
 export function apiSocket(vm: VmRecord): string {
@@ -54,7 +55,7 @@ export async function findVmProcess(
   // Not looked for among all others when it is one of those that would be found.
   if (
     saved &&
-    (await isVmProcess(vm, saved)) &&
+    (await isAlive(saved)) &&
     (await isOurs(vm, saved.pid)) &&
     (await holdsListener(saved.pid, socket))
   )
@@ -72,6 +73,7 @@ export async function findVmProcess(
   // Its jail was removed while it ran.
   if (
     saved &&
+    jailDirectory !== undefined &&
     (await isVmProcess(vm, saved)) &&
     (await holdsListener(saved.pid, socket))
   )
@@ -87,7 +89,7 @@ export function processesOf(
   const { jailDirectory } = vm.runtime;
   return findProcesses(async ({ pid, args }) => {
     if (jailDirectory === undefined)
-      return args.includes(boundSocket(vm)) && isOwn(pid);
+      return hasOwnOptions(vm, args) && isOwn(pid);
     // In the jail it is the only one, whatever a hostile one makes of its arguments.
     return isJailerOf(vm, jailDirectory, args)
       ? isOwn(pid)
@@ -95,25 +97,39 @@ export function processesOf(
   }, commandLines);
 }
 
-/** Is this very process alive, and was it started for this VM? */
+/**
+ * Is this very process alive, and was it started for this VM? In a jail it may have changed its arguments, and not its root, which is the
+ * jail's, also after that was removed.
+ */
 export async function isVmProcess(
   vm: VmRecord,
   identity: ProcessIdentity,
 ): Promise<boolean> {
+  const { pid } = identity;
+  const { jailDirectory } = vm.runtime;
+  const isMeant =
+    jailDirectory === undefined
+      ? await hasArguments(pid, (args) => hasOwnOptions(vm, args))
+      : (await isInJail(pid, jailDirectory)) || (await hasLostRoot(pid));
+  return isMeant && (await isAlive(identity));
+}
+
+/** Without a jail a process of this user with this VM's arguments; in it the user is another one. */
+async function isOurs(vm: VmRecord, pid: number): Promise<boolean> {
+  const { jailDirectory } = vm.runtime;
+  if (jailDirectory !== undefined) return isInJail(pid, jailDirectory);
   return (
-    (await hasArgument(identity.pid, boundSocket(vm))) &&
-    (await isAlive(identity))
+    (await hasArguments(pid, (args) => hasOwnOptions(vm, args))) &&
+    (await isOwn(pid))
   );
 }
 
-/** Without a jail a process of this user; in it the user is another one. */
-function isOurs(
-  { runtime: { jailDirectory } }: VmRecord,
-  pid: number,
-): Promise<boolean> {
-  return jailDirectory === undefined
-    ? isOwn(pid)
-    : isInJail(pid, jailDirectory);
+/** Are these the arguments of a VM's Firecracker without a jail? One alone may be that of a person's own command. */
+function hasOwnOptions(vm: VmRecord, args: readonly string[]): boolean {
+  return (
+    hasOption(args, "--id", vm.id) &&
+    hasOption(args, "--api-sock", apiSocket(vm))
+  );
 }
 
 /** The API's socket as its process names it. */

@@ -10,7 +10,7 @@ import { onTestFinished } from "vitest";
 import { ExecaCommandRunner } from "../../../src/commands/execa-command-runner.js";
 import {
   FirecrackerDriver,
-  type FirecrackerSettings,
+  type JailSettings,
 } from "../../../src/vmm/firecracker/firecracker-driver.js";
 import { FirecrackerKernels } from "../../../src/vmm/firecracker/kernels.js";
 import { FirecrackerProgram } from "../../../src/vmm/firecracker/program.js";
@@ -92,7 +92,7 @@ interface SeenRequest {
 /** A VM with directories and a fake Firecracker for it; whatever of it is left is ended after the test. */
 export async function fakeFirecracker(
   behaviour: Behaviour = {},
-  settings: Partial<FirecrackerSettings> = {},
+  settings: Partial<JailSettings> = {},
 ): Promise<{
   vm: VmRecord;
   launch: VmmLaunch;
@@ -124,8 +124,9 @@ export async function fakeFirecracker(
     logger: memoryLogger(),
     program: new FirecrackerProgram({ commands, program }),
     settings: {
+      jailer: "jailer",
       jailerEnabled: false,
-      jailDirectory: `${directory}/jails`,
+      jailBase: `${directory}/jails`,
       ...settings,
     },
     hostFacts: { isRoot: process.getuid?.() === 0 },

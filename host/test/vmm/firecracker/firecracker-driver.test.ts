@@ -1,6 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { access, readFile, rm, stat, writeFile } from "node:fs/promises";
+import {
+  access,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { VmHandles, VmRecord } from "@banger/core";
 import { fakeVm, fakeVmId } from "@banger/core/testing";
@@ -24,6 +31,10 @@ const never = new AbortController().signal;
 async function pidsOf(vm: VmRecord): Promise<number[]> {
   return (await processesOf(vm, readCommandLines)).map(({ pid }) => pid);
 }
+
+const optionsOf = (vm: VmRecord): string[] => [
+  ...["--id", vm.id, "--api-sock", apiSocket(vm)],
+];
 
 type Launched = Awaited<ReturnType<typeof fakeFirecracker>> & {
   handles: VmHandles;
@@ -68,7 +79,7 @@ describe("names", () => {
     const { driver: free } = await fakeFirecracker();
     const { driver: jailed } = await fakeFirecracker(
       {},
-      { jailerEnabled: true, jailDirectory: "/srv/jailer" },
+      { jailerEnabled: true, jailBase: "/srv/jailer" },
     );
     const vm = fakeVm({ id: fakeVmId(7) });
     expect(free.names(vm).jailDirectory).toBeUndefined();
@@ -136,6 +147,23 @@ describe("launch", () => {
     },
     60_000,
   );
+
+  it("leaves no process when its last words cannot be read", async () => {
+    const { vm, launch, driver, requests } = await fakeFirecracker({
+      at: 1,
+      does: "hang",
+    });
+    const log = `${vm.runtime.directory}/vmm.log`;
+    const launching = driver.launch(launch, never);
+    launching.catch(() => undefined);
+    while ((await requests()).length < 2) await sleep(5);
+    const [pid = 0] = await pidsOf(vm);
+    await rm(log);
+    await symlink("/nonexistent", log);
+    process.kill(pid, "SIGTERM");
+    await expect(launching).rejects.toMatchObject({ code: "ELOOP" });
+    await expectNothing(vm);
+  });
 
   it("can be cancelled in every request, and leaves nothing", async () => {
     for (let at = 0; at < 9; at += 1) {
@@ -233,7 +261,7 @@ describe("find", () => {
 
   it("does not take one for it that has its arguments and no socket", async () => {
     const { driver, vm } = await fakeFirecracker();
-    const args = ["-c", "sleep 1000; true", "--api-sock", apiSocket(vm)];
+    const args = ["-c", "sleep 1000; true", ...optionsOf(vm)];
     const silent = await started("/bin/sh", args);
     expect(await driver.find(vm, silent)).toBeUndefined();
     expect(await driver.find(vm, undefined)).toBeUndefined();
@@ -242,13 +270,34 @@ describe("find", () => {
     expect(await isAlive(silent)).toBe(false);
   });
 
+  it("leaves a process alone that only names the socket, or whose id is another VM's", async () => {
+    const { driver, vm } = await fakeFirecracker();
+    const socket = apiSocket(vm);
+    const others: ProcessIdentity[] = [];
+    for (const options of [
+      [socket],
+      ["--api-sock", socket],
+      ["--id", "0000000000ff", "--api-sock", socket],
+      ["--id", "--api-sock", vm.id, socket],
+      ["--id", vm.id, "--api-sock", `${socket}.other`],
+    ])
+      others.push(
+        await started("/bin/sh", ["-c", "sleep 1000; true", ...options]),
+      );
+    await driver.kill(vm, undefined);
+    for (const other of others) {
+      await driver.kill(vm, other);
+      expect(await isAlive(other)).toBe(true);
+    }
+  });
+
   it.runIf(process.getuid?.() === 0)(
     "leaves a stranger's process alone that has its arguments",
     async () => {
       const { driver, vm } = await fakeFirecracker();
       const child = spawn(
         "/bin/sh",
-        ["-c", "sleep 1000; true", "--api-sock", apiSocket(vm)],
+        ["-c", "sleep 1000; true", ...optionsOf(vm)],
         { stdio: "ignore", uid: 65534 },
       );
       onTestFinished(() => {

@@ -67,10 +67,19 @@ describe("FirecrackerProbe", () => {
     [{ exits: true }, "cannot do it"],
     [{ at: 1, does: "refuse" }, "no, because"],
     [{ at: 2, does: "end" }, "did not boot"],
-    [{ version: "1.7.0" }, "too old"],
   ] as const)("says why it did not boot: %j", async (behaviour, reason) => {
     const { probe, launch, directory, pids } = await probeOf(behaviour);
     expect(await probe.boot(launch.image, never)).toContain(reason);
+    await expectNothing(directory, pids);
+  });
+
+  it("says apart that it never came to a boot", async () => {
+    const { probe, launch, directory, pids } = await probeOf({
+      version: "1.7.0",
+    });
+    await expect(probe.boot(launch.image, never)).rejects.toMatchObject({
+      code: "ERR_FIRECRACKER_TOO_OLD",
+    });
     await expectNothing(directory, pids);
   });
 
@@ -91,14 +100,20 @@ describe("FirecrackerProbe", () => {
     });
     await mkdir(directory);
     const socket = `${directory}/api.sock`;
-    const left = spawn(program, ["--api-sock", socket], { stdio: "ignore" });
+    const args = ["--id", "banger-probe", "--api-sock", socket];
+    const left = spawn(program, args, { stdio: "ignore" });
+    const reader = spawn("/bin/sh", ["-c", "sleep 1000; true", socket]);
     onTestFinished(() => {
       left.kill("SIGKILL");
+      reader.kill("SIGKILL");
     });
-    await once(left, "spawn");
+    await Promise.all([once(left, "spawn"), once(reader, "spawn")]);
     await writeFile(`${directory}/other`, "");
     await chmod(directory, 0o700);
     expect(await probe.boot(launch.image, never)).toBeUndefined();
+    expect(await identifyProcess(reader.pid ?? 0)).toBeDefined();
+    reader.kill("SIGKILL");
+    await once(reader, "exit");
     await expectNothing(directory, pids);
     expect(await identifyProcess(left.pid ?? 0)).toBeUndefined();
   });

@@ -15,18 +15,23 @@ import {
   symlink,
   writeFile,
 } from "node:fs/promises";
-import { connect } from "node:net";
-import type { VmHandles, VmmLaunch } from "@banger/core";
+import { connect, createServer } from "node:net";
+import { dirname } from "node:path";
+import type { VmHandles, VmId, VmmLaunch } from "@banger/core";
 import { FakeCommandRunner } from "@banger/core/testing";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { ExecaCommandRunner } from "../../../src/commands/execa-command-runner.js";
 import {
+  jailBaseProblem,
   removeJailDirectory,
   requireSafeDirectory,
 } from "../../../src/vmm/firecracker/jail-directory.js";
+import { connectUnixSocket } from "../../../src/guest-agent/unix-socket.js";
+import { FirecrackerApi } from "../../../src/vmm/firecracker/api-client.js";
+import { jailOwner } from "../../../src/vmm/firecracker/jail-owner.js";
 import {
   deviceNumbers,
-  isAccessible,
+  isWritable,
   placeInJail,
 } from "../../../src/vmm/firecracker/jail-files.js";
 import {
@@ -35,6 +40,7 @@ import {
 } from "../../../src/vmm/firecracker/jail.js";
 import {
   apiSocket,
+  isVmProcess,
   processesOf,
   vsockSocket,
 } from "../../../src/vmm/firecracker/vm-process.js";
@@ -69,7 +75,7 @@ async function jailedFake(): Promise<
     {
       jailerEnabled: true,
       jailer,
-      jailDirectory: `${directory}/jails`,
+      jailBase: `${directory}/jails`,
     },
   );
   // The state directory's owner is the one that VMMs run as.
@@ -87,6 +93,14 @@ async function launched(): Promise<
   const fake = await jailedFake();
   return { ...fake, handles: await fake.driver.launch(fake.launch, never) };
 }
+
+/** Changes its root, and leaves one thread of two. */
+const firstThreadEnds = `
+import ctypes, os, sys, threading, time
+os.chroot(sys.argv[1]); os.chdir("/")
+threading.Thread(target=lambda: time.sleep(1000)).start()
+ctypes.CDLL(None).syscall(60, 0)
+`;
 
 const isThere = (path: string): Promise<boolean> =>
   lstat(path).then(
@@ -142,6 +156,30 @@ describe("cgroup", () => {
     expect(await hasCgroupLimits(root)).toBe(true);
   });
 
+  it("is told to end all its processes before it is removed", async () => {
+    const root = await temporaryDirectory();
+    const { vm } = sampleLaunch();
+    const cgroup = `${root}/firecracker/${vm.id}`;
+    await mkdir(cgroup, { recursive: true });
+    await writeFile(`${cgroup}/cgroup.kill`, "");
+    // A real one can be removed with its files.
+    await expect(removeCgroup(root, vm.id)).rejects.toMatchObject({
+      code: "ENOTEMPTY",
+    });
+    expect(await readFile(`${cgroup}/cgroup.kill`, "utf8")).toBe("1");
+  });
+
+  it("is that of a VM, whatever a damaged record says", async () => {
+    const root = await temporaryDirectory();
+    await mkdir(`${root}/firecracker`);
+    for (const path of [root, `${root}/firecracker`])
+      await writeFile(`${path}/cgroup.kill`, "");
+    for (const id of ["", ".", "..", "../firecracker"])
+      await expect(removeCgroup(root, id as VmId)).rejects.toThrow("no id");
+    for (const path of [root, `${root}/firecracker`])
+      expect(await readFile(`${path}/cgroup.kill`, "utf8")).toBe("");
+  });
+
   it("is removed when it is empty, as often as asked", async () => {
     const root = await temporaryDirectory();
     const { vm } = sampleLaunch();
@@ -150,6 +188,20 @@ describe("cgroup", () => {
     await removeCgroup(root, vm.id);
     expect(await isThere(`${root}/firecracker/${vm.id}`)).toBe(false);
     expect(await isThere(`${root}/firecracker`)).toBe(true);
+  });
+});
+
+describe("jail owner", () => {
+  const ofVm = (id: string, uid: number, gid: number): object =>
+    jailOwner(id as VmId, { uid, gid });
+
+  it("is the install's, and never root", () => {
+    expect(ofVm("ffffff000000", 1000, 100)).toEqual({ uid: 1000, gid: 100 });
+    expect(ofVm("ffffff000000", 1000, 0)).toEqual({ uid: 1000, gid: 1000 });
+    const own = (uid: number): object => ({ uid, gid: uid });
+    expect(ofVm("000000ffffff", 0, 0)).toEqual(own(2_000_000_000));
+    expect(ofVm("000001000000", 0, 100)).toEqual(own(2_000_000_001));
+    expect(ofVm("ffffff000000", 0, 0)).toEqual(own(2_016_777_215));
   });
 });
 
@@ -162,14 +214,15 @@ describe("jail files", () => {
     });
   });
 
-  it("know who may read and write", () => {
-    const file = { mode: 0o100640, uid: 1, gid: 2 };
-    const may = (uid: number, gid: number, readOnly: boolean): boolean =>
-      isAccessible(file, { uid, gid }, readOnly);
-    expect([may(1, 9, false), may(9, 2, true), may(0, 0, false)]).toEqual([
+  it("know who may write", () => {
+    const may = (mode: number, uid: number, gid: number): boolean =>
+      isWritable({ mode, uid: 1, gid: 2 }, { uid, gid });
+    expect([may(0o640, 1, 9), may(0o660, 9, 2), may(0o606, 9, 9)]).toEqual([
       ...[true, true, true],
     ]);
-    expect([may(9, 2, false), may(9, 9, true)]).toEqual([false, false]);
+    expect([may(0o440, 1, 2), may(0o640, 9, 2), may(0o664, 9, 9)]).toEqual([
+      ...[false, false, false],
+    ]);
   });
 
   it.runIf(isRoot)("refuse what is on another file system", async () => {
@@ -219,22 +272,34 @@ describe("jail files", () => {
     expect((await readFile(target)).subarray(0, 1).toString()).toBe("x");
   });
 
-  it.runIf(isRoot)("copy what is shared and closed to the user", async () => {
-    const directory = await temporaryDirectory();
-    const source = `${directory}/kernel`;
-    await writeFile(source, "kernel", { mode: 0o600 });
-    const target = `${directory}/in-jail`;
-    const file = { source, target, readOnly: true, isOwn: false };
-    const commands = new FakeCommandRunner();
-    await placeInJail(file, nobody, commands, never);
-    expect(await readFile(target, "utf8")).toBe("kernel");
-    expect((await stat(source)).nlink).toBe(1);
-    expect((await stat(source)).uid).toBe(0);
-    await rm(target);
-    await expect(
-      placeInJail({ ...file, readOnly: false }, nobody, commands, never),
-    ).rejects.toMatchObject({ code: "ERR_JAIL_UNUSABLE" });
-  });
+  it.runIf(isRoot)(
+    "copy what is shared and only read, whoever may read it",
+    async () => {
+      const directory = await temporaryDirectory();
+      const source = `${directory}/kernel`;
+      await writeFile(source, "kernel", { mode: 0o600 });
+      const target = `${directory}/jail/boot/in-jail`;
+      await mkdir(`${directory}/jail`);
+      const file = { source, target, readOnly: true, isOwn: false };
+      const commands = new FakeCommandRunner();
+      for (const mode of [0o600, 0o644]) {
+        await chmod(source, mode);
+        await placeInJail(file, nobody, commands, never);
+        expect(await readFile(target, "utf8")).toBe("kernel");
+        expect(await stat(source)).toMatchObject({ nlink: 1, uid: 0 });
+        expect(await stat(target)).toMatchObject({ uid: 0, mode: 0o100444 });
+        expect(await stat(dirname(target))).toMatchObject({
+          uid: 0,
+          mode: 0o40755,
+        });
+        await rm(target);
+      }
+      await chmod(source, 0o600);
+      await expect(
+        placeInJail({ ...file, readOnly: false }, nobody, commands, never),
+      ).rejects.toMatchObject({ code: "ERR_JAIL_UNUSABLE" });
+    },
+  );
 });
 
 describe("removeJailDirectory", () => {
@@ -281,6 +346,24 @@ describe("removeJailDirectory", () => {
     ).rejects.toMatchObject({ code: "ERR_JAIL_UNUSABLE" });
     expect(await isThere(`${elsewhere}/${id}/root`)).toBe(true);
   });
+
+  it.runIf(isRoot)(
+    "asks nothing of directories in which it has none",
+    async () => {
+      const directory = await base();
+      const jail = `${directory}/firecracker/${id}`;
+      await chmod(directory, 0o777);
+      await expect(removeJailDirectory(jail, id)).rejects.toMatchObject({
+        code: "ERR_JAIL_UNUSABLE",
+      });
+      expect((await jailBaseProblem(directory))?.message).toContain(directory);
+      await rm(jail, { recursive: true });
+      await removeJailDirectory(jail, id);
+      await chmod(directory, 0o755);
+      expect(await jailBaseProblem(directory)).toBeUndefined();
+      expect(await jailBaseProblem(`${directory}/new`)).toBeUndefined();
+    },
+  );
 
   it.runIf(isRoot)("refuses where others could put something", async () => {
     const directory = await base();
@@ -343,11 +426,25 @@ describe.runIf(isRoot)("a jailed VM", () => {
     const disk = launch.machine.drives["root"]?.path ?? "";
     expect(await same(`${root}/drives/root`, disk)).toBe(true);
     expect(await same(`${root}/initrd`, launch.initrdPath)).toBe(true);
-    expect(await same(`${root}/kernel`, launch.image.files.kernel)).toBe(true);
     expect(await stat(disk)).toMatchObject(nobody);
     expect((await stat(disk)).mode & 0o777).toBe(0o600);
-    // The image is shared: nothing of it has changed.
-    expect((await stat(launch.image.files.kernel)).uid).toBe(0);
+    // The image is shared: nothing of it has changed, or can be.
+    const { kernel } = launch.image.files;
+    expect(await stat(kernel)).toMatchObject({ uid: 0, nlink: 1 });
+    expect(await readFile(`${root}/boot/kernel`)).toEqual(
+      await readFile(kernel),
+    );
+    for (const [path, mode] of [
+      ["", 0o40755],
+      ["boot", 0o40755],
+      ["boot/kernel", 0o100444],
+      ["drives", 0o40755],
+    ] as const)
+      expect(await stat(`${root}/${path}`)).toMatchObject({ uid: 0, mode });
+    expect(await stat(`${root}/run`)).toMatchObject({
+      ...nobody,
+      mode: 0o40700,
+    });
     expect(await readFile(`${root}/requests`, "utf8")).toContain(
       `PUT /vsock HTTP/1.1 {"guest_cid":${String(vm.runtime.vsockCid)},"uds_path":"/run/${vm.id}.vsock"}`,
     );
@@ -367,6 +464,103 @@ describe.runIf(isRoot)("a jailed VM", () => {
     expect(await isThere(disk)).toBe(true);
     await driver.kill(vm, handles);
     await driver.kill(vm, undefined);
+  });
+
+  it("has a user of its own where the install is root's", async () => {
+    const { program, driver, launch, vm } = await jailedFake();
+    await chown(program.replace(/\/firecracker$/, ""), 0, 0);
+    const handles = await driver.launch(launch, never);
+    const path = `/proc/${String(handles.pid)}/status`;
+    // The first 24 bits of its id are 0.
+    for (const key of ["Uid", "Gid"])
+      expect(await readFile(path, "utf8")).toMatch(
+        new RegExp(`^${key}:(\\s+2000000000){4}$`, "m"),
+      );
+    const disk = launch.machine.drives["root"]?.path ?? "";
+    await driver.kill(vm, handles);
+    const owner = { uid: 2_000_000_000, gid: 2_000_000_000 };
+    expect(await stat(disk)).toMatchObject({ ...owner, mode: 0o100600 });
+  });
+
+  it("is asked nothing through links that it has made", async () => {
+    const { vm, jail, driver, handles } = await launched();
+    const run = `${jail}/root/run`;
+    const outside = await temporaryDirectory();
+    let connections = 0;
+    const server = createServer((socket) => {
+      connections += 1;
+      socket.destroy();
+    });
+    onTestFinished(() => void server.close());
+    server.listen(`${outside}/${vm.id}.api`);
+    await once(server, "listening");
+    const api = new FirecrackerApi(apiSocket(vm));
+    await api.putEntropy({}, never);
+    const refused = async (): Promise<void> => {
+      await expect(api.putEntropy({}, never)).rejects.toMatchObject({
+        code: "ERR_FIRECRACKER_UNREACHABLE",
+      });
+      await expect(
+        connectUnixSocket(apiSocket(vm), never),
+      ).rejects.toMatchObject({ code: "ERR_AGENT_CONNECTION" });
+    };
+    await rename(`${run}/${vm.id}.api`, `${run}/kept`);
+    await refused();
+    await symlink(`${outside}/${vm.id}.api`, `${run}/${vm.id}.api`);
+    await refused();
+    await rm(`${run}/${vm.id}.api`);
+    await writeFile(`${run}/${vm.id}.api`, "");
+    await refused();
+    await rename(run, `${run}-kept`);
+    await symlink(outside, run);
+    await refused();
+    await rm(run);
+    await rename(`${run}-kept`, run);
+    await rm(`${run}/${vm.id}.api`);
+    await rename(`${run}/kept`, `${run}/${vm.id}.api`);
+    await api.putEntropy({}, never);
+    expect(connections).toBe(0);
+    await driver.kill(vm, handles);
+  });
+
+  it("is known whatever it makes of its arguments, also when its first thread has ended", async () => {
+    const { vm, driver, jail } = await jailedFake();
+    await mkdir(`${jail}/root`, { recursive: true });
+    // Only this one's arguments are other ones, and only the rest of its first thread is left.
+    const inside = spawn("python3", ["-c", firstThreadEnds, `${jail}/root`], {
+      stdio: "ignore",
+    });
+    onTestFinished(() => {
+      inside.kill("SIGKILL");
+    });
+    await once(inside, "spawn");
+    const pid = inside.pid ?? 0;
+    const line = (): Promise<string> =>
+      readFile(`/proc/${String(pid)}/stat`, "utf8");
+    while (!(await line()).includes(") Z "))
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    const identity = await identifyProcess(pid);
+    if (!identity) throw new Error("it has ended");
+    expect(await isInJail(pid, jail)).toBe(true);
+    expect(await isVmProcess(vm, identity)).toBe(true);
+    const earlier = { ...identity, pidStartTicks: identity.pidStartTicks - 1 };
+    expect(await isVmProcess(vm, earlier)).toBe(false);
+    expect(await processesOf(vm, readCommandLines)).toEqual([identity]);
+    await driver.kill(vm, undefined);
+    expect(await isAlive(identity)).toBe(false);
+  });
+
+  it("is removed as far as it can be, whatever fails", async () => {
+    const { vm, driver, jail, handles } = await launched();
+    await rm(apiSocket(vm));
+    await mkdir(`${apiSocket(vm)}/full`, { recursive: true });
+    await expect(driver.kill(vm, handles)).rejects.toMatchObject({
+      code: "ERR_SEVERAL",
+    });
+    expect(await isAlive(handles)).toBe(false);
+    expect(await isThere(jail)).toBe(false);
+    await rm(apiSocket(vm), { recursive: true });
+    await driver.kill(vm, handles);
   });
 
   it("is found by its socket, its pid file, and what was saved", async () => {
@@ -478,9 +672,10 @@ describe.runIf(isRoot)("a jailed VM", () => {
         const shm = {
           path: "/dev/shm/banger-test-disk",
           format: "raw",
-          readOnly: true,
+          readOnly: false,
         } as const;
-        await writeFile(shm.path, "", { mode: 0o644 });
+        await writeFile(shm.path, "");
+        await chmod(shm.path, 0o666);
         onTestFinished(() => rm(shm.path, { force: true }));
         return { ...launch, machine: { ...machine, drives: { shm } } };
       }),

@@ -1,0 +1,61 @@
+import { once } from "node:events";
+import { mkdir, readdir, symlink, writeFile } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { expect, it, onTestFinished } from "vitest";
+import { openSocketAddress } from "../../src/files/socket-address.js";
+import { temporaryDirectory } from "./temporary-directory.js";
+
+/** Says one line to whoever connects. */
+async function listenAt(path: string): Promise<void> {
+  const server = createServer((socket) => socket.end(path));
+  onTestFinished(() => void server.close());
+  server.listen(path);
+  await once(server, "listening");
+}
+
+async function said(path: string): Promise<string> {
+  const address = await openSocketAddress(path);
+  const socket = connect(address.path);
+  await once(socket, "connect");
+  await address.close();
+  let text = "";
+  for await (const chunk of socket) text += String(chunk);
+  return text;
+}
+
+it("leads to the socket itself, and through one link of ours", async () => {
+  const directory = await temporaryDirectory();
+  const plain = `${directory}/plain.sock`;
+  await listenAt(plain);
+  expect(await said(plain)).toBe(plain);
+  await mkdir(`${directory}/run`);
+  const jailed = `${directory}/run/api`;
+  await listenAt(jailed);
+  await symlink(jailed, `${directory}/link`);
+  const before = (await readdir("/proc/self/fd")).length;
+  expect(await said(`${directory}/link`)).toBe(jailed);
+  expect((await readdir("/proc/self/fd")).length).toBe(before);
+});
+
+it("follows no other link, and takes nothing else for a socket", async () => {
+  const directory = await temporaryDirectory();
+  await mkdir(`${directory}/run`);
+  const outside = `${directory}/outside`;
+  await listenAt(outside);
+  await symlink(outside, `${directory}/run/linked`);
+  await writeFile(`${directory}/run/file`, "");
+  await symlink("run", `${directory}/other`);
+  const before = (await readdir("/proc/self/fd")).length;
+  for (const target of ["run/linked", "run/file", "other/linked", "run/none"]) {
+    const link = `${directory}/to-${target.replace("/", "-")}`;
+    await symlink(`${directory}/${target}`, link);
+    await expect(openSocketAddress(link)).rejects.toThrow(Error);
+  }
+  await listenAt(`${directory}/run/real`);
+  await symlink(`${directory}/other/real`, `${directory}/behind`);
+  await expect(openSocketAddress(`${directory}/behind`)).rejects.toMatchObject({
+    code: "ENOTDIR",
+  });
+  // The server has one of its own.
+  expect((await readdir("/proc/self/fd")).length).toBe(before + 1);
+});
