@@ -123,6 +123,11 @@ export interface VmmDrivers {
   /** @throws VmmDriverNotFoundError */
   get(id: string): VmmDriver;
   /**
+   * Pure: looks at what drivers are, not at this host.
+   * @throws VmmDriverNotFoundError; VmmUnusableError when no driver, or not the one that is asked for, has what such a VM needs
+   */
+  requireFit(request: VmmRequest): void;
+  /**
    * Chooses for one start. A probe boot, when one is needed, is done once and its answer remembered.
    * @throws VmmUnusableError when the driver or the acceleration that is asked for by name cannot run this VM here
    */

@@ -21,7 +21,7 @@ import type { OperationSettings } from "./settings.js";
 /**
  * Makes the record of a new VM: resolves the request and its image without a lock, then reserves name, address and row in one short
  * transaction. On a throw there is no row.
- * @throws ImageNotFoundError, also when the image is removed meanwhile; VmmDriverNotFoundError
+ * @throws ImageNotFoundError, also when the image is removed meanwhile; VmmDriverNotFoundError, VmmUnusableError
  */
 export type CreateVm = (
   request: VmRequest,
@@ -94,7 +94,10 @@ export function createCreateVm(deps: {
       request.withoutPlugins ?? [],
     );
     const spec = resolveSpec(request, plugins, settings, hostFacts);
-    if (spec.driver !== "auto") vmmDrivers.get(spec.driver);
+    // The lease does not matter for what it needs.
+    const drafted = draft(given ?? "draft", spec, "", identity)(1);
+    const nic = network.nic(drafted).backend.kind;
+    vmmDrivers.requireFit({ driver: spec.driver, accel: spec.accel, nic });
     if (
       given !== undefined &&
       (await vmStore.list()).some((vm) => vm.name === given)
@@ -107,9 +110,9 @@ export function createCreateVm(deps: {
       `image ${spec.image}`,
       () => imageStore.ensure(spec.image, operation),
     );
-    // Whatever the plugins say against the machine is said before there is a VM; the lease does not matter for that.
+    // Whatever the plugins say against the machine is said before there is a VM.
     const set = await pluginRegistry.select(plugins);
-    const planned = draft(given ?? "draft", spec, image.id, identity)(1);
+    const planned = { ...drafted, imageId: image.id };
     await planMachine({ network, rootDisks }, planned, image, set, operation);
     const vm = await runStage(
       operation,

@@ -115,10 +115,14 @@ export function fakeVmmDrivers(driver: FakeVmm): VmmDrivers {
     accel: "emulate",
     reason: "a test wants it",
   };
+  const get = (id: string): VmmDriver => {
+    if (id !== driver.id) throw new Error(`there is no VMM driver ${id}`);
+    return driver;
+  };
   return {
-    get: (id) => {
-      if (id !== driver.id) throw new Error(`there is no VMM driver ${id}`);
-      return driver;
+    get,
+    requireFit: (request) => {
+      if (request.driver !== "auto") get(request.driver);
     },
     choose: async () => choice,
   };

@@ -94,10 +94,7 @@ export class InstalledVmmDrivers implements VmmDrivers {
     image: Image,
     operation: Operation,
   ): Promise<VmmChoice> {
-    const asked =
-      request.driver === "auto"
-        ? this.#installed
-        : [this.#find(request.driver)];
+    const asked = this.#asked(request);
     const fit: InstalledVmm[] = [];
     const refusals: string[] = [];
     for (const vmm of asked) {
@@ -126,6 +123,20 @@ export class InstalledVmmDrivers implements VmmDrivers {
       accel: "emulate",
       reason: `software emulation (no isolation boundary), because ${short}`,
     };
+  }
+
+  requireFit(request: VmmRequest): void {
+    const refusals = this.#asked(request).map(
+      (vmm) => [vmm.driver.id, unfitness(vmm, request)] as const,
+    );
+    if (refusals.every(([, why]) => why !== undefined))
+      throw new VmmUnusableError(
+        refusals.map(([id, why]) => `${id}: ${why ?? ""}`),
+      );
+  }
+
+  #asked({ driver }: VmmRequest): readonly InstalledVmm[] {
+    return driver === "auto" ? this.#installed : [this.#find(driver)];
   }
 
   #find(id: string): InstalledVmm {

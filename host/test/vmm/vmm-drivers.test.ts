@@ -195,6 +195,27 @@ describe("a driver asked for by name", () => {
   });
 });
 
+it("says what no host could change before anything is looked at", async () => {
+  const { drivers, probed } = new World({ qemu: true });
+  const request = { driver: "auto", accel: "auto", nic: "user" } as const;
+  expect(() => drivers.requireFit(request)).not.toThrow();
+  // It is not installed, and that may change.
+  expect(() =>
+    drivers.requireFit({ ...request, driver: "firecracker", nic: "tap" }),
+  ).not.toThrow();
+  for (const impossible of [
+    { ...request, driver: "firecracker" },
+    { ...request, driver: "firecracker", nic: "tap", accel: "emulate" },
+  ] as const)
+    expect(() => drivers.requireFit(impossible)).toThrow(
+      expect.objectContaining({ code: "ERR_VMM_UNUSABLE" }) as Error,
+    );
+  expect(() => drivers.requireFit({ ...request, driver: "xen" })).toThrow(
+    expect.objectContaining({ code: "ERR_VMM_DRIVER_NOT_FOUND" }) as Error,
+  );
+  expect(probed).toEqual([]);
+});
+
 it("tells what each driver could do for a VM", async () => {
   const request = { driver: "auto", accel: "auto", nic: "user" } as const;
   const { signal } = new AbortController();

@@ -46,7 +46,7 @@ export class FirecrackerProgram {
     if (path === undefined)
       return {
         problem: this.#program.startsWith("/")
-          ? `${this.#program} is not there`
+          ? `there is no program ${this.#program}`
           : "it is not installed",
         fix: "Install Firecracker 1.8 or later, or set vmm.firecracker_bin",
       };
