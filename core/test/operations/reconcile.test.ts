@@ -47,6 +47,30 @@ describe("reconcile", () => {
     expect(runtime).not.toHaveProperty("problems");
   });
 
+  it("puts its network right before plugins publish, and keeps it running when it cannot", async () => {
+    const { host, id, next } = await succession();
+    host.network.prepared.clear();
+    await next.reconcile(fakeOperation());
+    expect(host.network.prepared).toContain(id);
+    const { log } = host.calls;
+    expect(log.indexOf("network.restore")).toBeLessThan(
+      log.indexOf("commands.run fake postStart"),
+    );
+
+    const other = await succession();
+    const call = "network.restore";
+    other.host.calls.expect({ at: 1, call, moment: "before" });
+    await other.next.reconcile(fakeOperation());
+    expect(await other.next.get(other.id)).toMatchObject({
+      state: "running",
+      runtime: {
+        problems: [
+          expect.stringMatching(/^its network is not whole: /) as string,
+        ],
+      },
+    });
+  });
+
   it("keeps a VM running that it cannot publish, with the reason", async () => {
     const { host, id, next } = await succession();
     const call = "commands.run fake postStart";

@@ -60,6 +60,7 @@ export class VmmUnusableError extends BangerError {
     this.#refusals = refusals;
   }
   override get details(): readonly string[] {
-    return this.#refusals;
+    // One alone is the message.
+    return this.#refusals.length > 1 ? this.#refusals : [];
   }
 }
