@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdir, readdir, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readlink, symlink, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { expect, it, onTestFinished } from "vitest";
 import { openSocketAddress } from "../../src/files/socket-address.js";
@@ -23,6 +23,29 @@ async function said(path: string): Promise<string> {
   return text;
 }
 
+/** Paths below a directory that this process has open; sockets of servers and connections have none. */
+async function heldBelow(directory: string): Promise<readonly string[]> {
+  const targets = await Promise.all(
+    (await readdir("/proc/self/fd")).map((fd) =>
+      // One may be closed since it was listed, such as that of the listing.
+      readlink(`/proc/self/fd/${fd}`).catch(() => ""),
+    ),
+  );
+  return targets.filter((target) => target.startsWith(`${directory}/`));
+}
+
+it("holds what it leads to until it is closed", async () => {
+  const directory = await temporaryDirectory();
+  await mkdir(`${directory}/run`);
+  await listenAt(`${directory}/run/api`);
+  await symlink(`${directory}/run/api`, `${directory}/link`);
+  const address = await openSocketAddress(`${directory}/link`);
+  expect(await heldBelow(directory)).toEqual([`${directory}/run/api`]);
+  await address.close();
+  await address.close();
+  expect(await heldBelow(directory)).toEqual([]);
+});
+
 it("leads to the socket itself, and through one link of ours", async () => {
   const directory = await temporaryDirectory();
   const plain = `${directory}/plain.sock`;
@@ -32,9 +55,8 @@ it("leads to the socket itself, and through one link of ours", async () => {
   const jailed = `${directory}/run/api`;
   await listenAt(jailed);
   await symlink(jailed, `${directory}/link`);
-  const before = (await readdir("/proc/self/fd")).length;
   expect(await said(`${directory}/link`)).toBe(jailed);
-  expect((await readdir("/proc/self/fd")).length).toBe(before);
+  expect(await heldBelow(directory)).toEqual([]);
 });
 
 it("follows no other link, and takes nothing else for a socket", async () => {
@@ -45,7 +67,6 @@ it("follows no other link, and takes nothing else for a socket", async () => {
   await symlink(outside, `${directory}/run/linked`);
   await writeFile(`${directory}/run/file`, "");
   await symlink("run", `${directory}/other`);
-  const before = (await readdir("/proc/self/fd")).length;
   for (const target of ["run/linked", "run/file", "other/linked", "run/none"]) {
     const link = `${directory}/to-${target.replace("/", "-")}`;
     await symlink(`${directory}/${target}`, link);
@@ -56,6 +77,5 @@ it("follows no other link, and takes nothing else for a socket", async () => {
   await expect(openSocketAddress(`${directory}/behind`)).rejects.toMatchObject({
     code: "ENOTDIR",
   });
-  // The server has one of its own.
-  expect((await readdir("/proc/self/fd")).length).toBe(before + 1);
+  expect(await heldBelow(directory)).toEqual([]);
 });
