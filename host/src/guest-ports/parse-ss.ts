@@ -57,8 +57,12 @@ function width({ address }: ListeningPort): number {
 }
 
 function printable(name: string): string {
-  return name
-    .replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, "")
-    .trim()
-    .slice(0, longestName);
+  return (
+    name
+      .replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, "")
+      .trim()
+      .slice(0, longestName)
+      // The cut may have gone through a character of two units.
+      .replace(/\p{Cs}$/u, "")
+  );
 }

@@ -65,6 +65,20 @@ describe("ss", () => {
 });
 
 describe("hostile output", () => {
+  it("is cut between characters, not through one", () => {
+    const names = ["\u{10c80}", "\u{1f000}"].map((character) =>
+      Array.from({ length: 64 }, (_, before) => {
+        const name = `${"a".repeat(before)}${character.repeat(64)}`;
+        const line = `tcp LISTEN 0 5 0.0.0.0:80 0.0.0.0:* users:(("${name}",pid=1,fd=3))`;
+        return parseSs(line)[0]?.process ?? "";
+      }),
+    );
+    for (const name of names.flat()) {
+      expect(name).not.toBe("");
+      expect(name).not.toMatch(/\p{C}/u);
+    }
+  });
+
   const isSafe = (output: string): void => {
     const seen = new Set<string>();
     for (const { protocol, address, port, process } of parseSs(output)) {
