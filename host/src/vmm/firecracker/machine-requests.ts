@@ -1,4 +1,5 @@
 import {
+  agentChannel,
   BangerError,
   type Drive,
   type MachineConfig,
@@ -19,9 +20,6 @@ import type {
 
 /** Most vCPUs that Firecracker gives a guest: `vcpu_count` of its API description. */
 const mostVcpus = 32;
-
-/** The guest agent answers on vsock here. */
-const agentChannel = "org.qemu.guest_agent.0";
 
 /** What the kernel must know of Firecracker's machine. @see Firecracker, docs/api_requests/actions.md and docs/getting-started.md */
 export const machineArguments: MachineConfig["kernelArgs"] = {
@@ -84,6 +82,7 @@ export function machineRequests(
       `Give it at most ${String(mostVcpus)}: banger vm set ${vm.name} --vcpus ${String(mostVcpus)}`,
     );
   for (const channel of Object.keys(machine.channels))
+    // The agent's is the vsock here.
     if (channel !== agentChannel)
       throw refuse(
         `a plugin wants the channel ${channel}, and it has no virtio ports`,
