@@ -57,6 +57,7 @@ export function compose(composition: Composition): HostRoot {
     pluginRegistry: asFunction(
       (cradle: PluginServices & { vmStore: VmStore }) => {
         const { commands, network, hostFacts, guestKeys, vmStore } = cradle;
+        const { guestEgress, privileged } = cradle;
         return new PluginRegistry({
           installed,
           importPlugin: (plugin) => importPlugin(plugin, packageRoots),
@@ -66,7 +67,10 @@ export function compose(composition: Composition): HostRoot {
               manifest.configKey ?? manifest.id,
               plugin.config,
             ),
-          services: { commands, network, hostFacts, guestKeys, logger },
+          services: {
+            ...{ commands, network, hostFacts, guestKeys, logger },
+            ...{ guestEgress, privileged },
+          },
           vmStore,
         });
       },

@@ -5,6 +5,7 @@ import {
   type AwilixContainer,
 } from "awilix";
 import type { CommandRunner } from "./contracts/commands.js";
+import type { GuestEgress } from "./contracts/guest-egress.js";
 import type { GuestBoot } from "./contracts/guest-boot.js";
 import type { GuestPorts } from "./contracts/guest-ports.js";
 import type { PortForwards } from "./contracts/port-forwards.js";
@@ -16,6 +17,7 @@ import type { HostResolver } from "./contracts/host-resolver.js";
 import type { ImageStore } from "./contracts/image-store.js";
 import type { Logger } from "./contracts/logger.js";
 import type { Network } from "./contracts/network.js";
+import type { Privileged } from "./contracts/privileged.js";
 import type { RootDisks } from "./contracts/root-disks.js";
 import type { VmFiles } from "./contracts/vm-files.js";
 import type { VmStore } from "./contracts/vm-store.js";
@@ -75,6 +77,7 @@ export interface HostCradle {
   readonly commands: CommandRunner;
   readonly guestAgent: GuestAgent;
   readonly guestBoot: GuestBoot;
+  readonly guestEgress: GuestEgress;
   readonly guestKeys: GuestKeys;
   readonly guestPorts: GuestPorts;
   readonly guestSsh: GuestSsh;
@@ -84,6 +87,7 @@ export interface HostCradle {
   readonly imageStore: ImageStore;
   readonly network: Network;
   readonly portForwards: PortForwards;
+  readonly privileged: Privileged;
   readonly rootDisks: RootDisks;
   readonly vmFiles: VmFiles;
   readonly vmStore: VmStore;

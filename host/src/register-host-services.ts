@@ -10,6 +10,7 @@ import {
   type CommandRunner,
   type HostFacts,
   type Logger,
+  type Privileged,
   type RootCradle,
   type VmFiles,
   type VmId,
@@ -31,12 +32,15 @@ import { imageFiles } from "./images/image-manifest.js";
 import { FileGuestKeys } from "./keys/file-guest-keys.js";
 import { BridgeNetwork } from "./network/bridge-network.js";
 import { parseBridgeSettings } from "./network/bridge-settings.js";
+import { InMemoryGuestEgress } from "./network/guest-egress.js";
 import { InstalledNetworks } from "./network/network-modes.js";
 import { lowestPort } from "./network/unprivileged-ports.js";
 import { UserNetwork } from "./network/user-network.js";
 import type { Paths } from "./paths.js";
 import { TcpPortForwards } from "./port-forwards/tcp-port-forwards.js";
 import { SystemHostResolver } from "./resolver/system-host-resolver.js";
+import { InProcessPrivileged } from "./privileged/in-process-privileged.js";
+import { NoPrivileged } from "./privileged/no-privileged.js";
 import { HostRequirements } from "./setup/requirements.js";
 import { openDatabase } from "./store/database.js";
 import { JsonHandleStore } from "./store/json-handle-store.js";
@@ -70,6 +74,7 @@ export function registerHostServices(
     paths: asValue(paths),
     commands: asClass(ExecaCommandRunner).singleton(),
     guestAgent: asClass(QemuGuestAgent).singleton(),
+    guestEgress: asClass(InMemoryGuestEgress).singleton(),
     guestBoot: asClass(InitrdGuestBoot).singleton(),
     guestKeys: asFunction(
       ({ logger }: { logger: Logger }) =>
@@ -141,6 +146,27 @@ export function registerHostServices(
     portForwards: asClass(TcpPortForwards)
       .singleton()
       .disposer((forwards) => forwards.dispose()),
+    privileged: asFunction(
+      ({
+        commands,
+        logger,
+        hostFacts: { isRoot },
+      }: {
+        commands: CommandRunner;
+        logger: Logger;
+        hostFacts: HostFacts;
+      }): Privileged => {
+        if (!isRoot) return new NoPrivileged();
+        const { stateDirectory, runDirectory } = paths;
+        const install = {
+          owner: { uid: 0, gid: 0 },
+          stateDirectory,
+          runDirectory,
+          tag: installTag(stateDirectory),
+        };
+        return new InProcessPrivileged({ install, commands, logger });
+      },
+    ).singleton(),
     requirements: asFunction(
       ({
         commands,

@@ -1,15 +1,16 @@
 import type { GuestNetwork } from "../model/guest-config.js";
 import type { Nic } from "../model/machine-config.js";
-import type { Endpoint, VmId, VmRecord } from "../model/vm.js";
+import type { Endpoint, VmId, VmRecord, VmRuntime } from "../model/vm.js";
 
 /** Addresses of one VM, derived from its lease. */
 export interface NetworkAddresses {
   /** address that reaches the guest from the host */
   readonly guestIp: string;
   readonly ssh: Endpoint;
-  /** in modes that have one */
-  readonly tapDevice?: string;
 }
+
+/** What a VM's network is called during one run; the record says it before it is made. */
+export type NetworkNames = Pick<VmRuntime, "tapDevice">;
 
 /** The network of each VM, in the mode that its record names. */
 export interface Network {
@@ -21,12 +22,18 @@ export interface Network {
   direct(vm: VmRecord): boolean;
   /** Pure: the host's address on which ports of this VM are published. */
   publishAddress(vm: VmRecord): string;
+  /** Pure: the bridge of guests that the VM's TAP device is a port of, in modes that have one. */
+  bridge(vm: VmRecord): string | undefined;
   /**
-   * Pure: addresses and names of a new VM.
+   * Pure: addresses of a new VM.
    * @param lease counts from 1
    * @throws BangerError when there is no address for so many
    */
   addresses(lease: number, id: VmId): NetworkAddresses;
+  /**
+   * The names that the next `prepare` of this VM uses: the same until `remove`. Makes nothing, but nobody else gets them meanwhile.
+   */
+  names(vm: VmRecord): NetworkNames;
   /** Pure: what the guest configures on its first interface. */
   guestNetwork(vm: VmRecord): GuestNetwork;
   /** Pure: the guest's first interface. */

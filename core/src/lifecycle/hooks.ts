@@ -10,7 +10,7 @@ import type { GuestConfig } from "../model/guest-config.js";
 import type { Image } from "../model/image.js";
 import type { Json } from "../model/json.js";
 import type { MachineConfig } from "../model/machine-config.js";
-import type { VmRecord } from "../model/vm.js";
+import type { VmHandles, VmRecord } from "../model/vm.js";
 import type { Progress } from "./operation.js";
 
 /** What every tap receives last; made for one plugin and one call. */
@@ -56,6 +56,8 @@ export interface GuestContext extends VmContext {
 
 export interface CleanupContext extends HookContext {
   readonly vm: VmRecord;
+  /** what was true when the VM ran, as far as `handles.json` still says so; the record has every name as well */
+  readonly handles: VmHandles | undefined;
   /** `stop` keeps the VM's data; after `delete` its directory goes too */
   readonly reason: "stop" | "delete";
   readonly teardown: Teardown;

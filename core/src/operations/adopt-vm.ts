@@ -14,6 +14,7 @@ import {
 import { withinLimit } from "../lifecycle/waiting.js";
 import type { VmHandles, VmRecord } from "../model/vm.js";
 import type { PluginRegistry } from "../plugins/plugin-registry.js";
+import { handlesOf } from "./handles-of.js";
 import type { RevertChange } from "./revert-change.js";
 
 /** How long the agent of a live guest may take to answer, ms. */
@@ -87,7 +88,7 @@ export function createAdoptVm(deps: {
       }
     };
     await attempt("its handles cannot be written", () =>
-      handleStore.write(vm, handles),
+      handleStore.write(vm, handlesOf(vm, handles)),
     );
     await attempt("its network is not whole", () =>
       network.restore(vm, signal),

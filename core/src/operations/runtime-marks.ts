@@ -41,6 +41,7 @@ export function withoutPrepared({
   cowLoop: _cow,
   dmName: _name,
   dmDevice: _device,
+  tapDevice: _tap,
   ...rest
 }: VmRuntime): VmRuntime {
   return withoutVmmNames(rest);

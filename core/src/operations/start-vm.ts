@@ -26,6 +26,7 @@ import type { PluginRegistry } from "../plugins/plugin-registry.js";
 import type { PluginSet } from "../plugins/plugin-set.js";
 import { awaitGuest } from "./await-guest.js";
 import { endFailedStart } from "./end-failed-start.js";
+import { handlesOf } from "./handles-of.js";
 import type { GuestWatch } from "./guest-watch.js";
 import { VmStateError } from "./operation-errors.js";
 import { planStart, type StartPlan } from "./plan-start.js";
@@ -128,6 +129,7 @@ export function createStartVm(deps: StartVmDeps): StartVm {
     const { diskFormats } = driver.features;
     return {
       ...driver.names(vm),
+      ...network.names(vm),
       driver: choice.driver,
       accel: choice.accel,
       rootDisk: await rootDisks.choose(vm, diskFormats, image, signal),
@@ -234,7 +236,7 @@ export function createStartVm(deps: StartVmDeps): StartVm {
       );
       const handles = await launch(vm, image, choice, plan, operation);
       vmmRan = true;
-      await handleStore.write(vm, handles);
+      await handleStore.write(vm, handlesOf(vm, handles));
       await runStage(
         operation,
         "boot",

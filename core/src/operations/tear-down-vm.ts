@@ -48,7 +48,12 @@ export function createTearDownVm(deps: {
     const { set, failures } = await pluginRegistry.selectLoadable(
       vm.runtime.startedPlugins,
     );
-    const faults = await set.cleanup(vm, reason, operation);
+    const faults = await set.cleanup(
+      vm,
+      await handleStore.read(vm),
+      reason,
+      operation,
+    );
     const unclean = failures.map(
       ({ id, message }) =>
         `plugin ${id} cannot clean up, so what it made is not removed: ${message}`,

@@ -1,9 +1,14 @@
 import { z } from "zod";
 import type { CommandRunner } from "../contracts/commands.js";
 import type { GuestKeys } from "../contracts/guest-keys.js";
+import type { GuestEgress } from "../contracts/guest-egress.js";
 import type { HostFacts } from "../contracts/host-facts.js";
 import type { Logger } from "../contracts/logger.js";
 import type { Network } from "../contracts/network.js";
+import type {
+  AnyPrivilegedRequest,
+  Privileged,
+} from "../contracts/privileged.js";
 import type { Hooks } from "../lifecycle/hooks.js";
 
 /** The services that a plugin may list in `inject`. */
@@ -12,6 +17,9 @@ export interface PluginServices {
   readonly network: Network;
   readonly hostFacts: HostFacts;
   readonly guestKeys: GuestKeys;
+  readonly guestEgress: GuestEgress;
+  /** carries out the requests that this plugin declares, and no others */
+  readonly privileged: Privileged;
   /** carries the plugin's id; hook contexts have one that carries VM and operation too */
   readonly logger: Logger;
 }
@@ -34,6 +42,10 @@ interface Definition<
   readonly id: string;
   /** the plugin's config section; the daemon refuses to start when the section does not fit */
   readonly config?: Schema;
+  /**
+   * What it asks root for. Their code also runs in the root helper, where neither config nor services are: all they know is their input.
+   */
+  readonly privileged?: readonly AnyPrivilegedRequest[];
   /** services that `apply` and `provide` receive; one that does not exist fails the load, by name */
   readonly inject?: readonly Injected[];
   readonly provide?: {
@@ -58,6 +70,7 @@ export interface Plugin {
   readonly id: string;
   /** of its config section; accepts no keys when the plugin has no settings */
   readonly config: z.ZodType;
+  readonly privileged: readonly AnyPrivilegedRequest[];
   readonly inject: readonly (keyof PluginServices)[];
   readonly provide: Readonly<Record<string, OwnService<unknown, never>>>;
   /** must not return a promise: all taps are there when it returns */
@@ -86,6 +99,7 @@ export function definePlugin<
   return {
     id: definition.id,
     config: definition.config ?? noSettings,
+    privileged: definition.privileged ?? [],
     inject: definition.inject ?? [],
     provide: (definition.provide ?? {}) as Plugin["provide"],
     apply: (hooks, services) =>

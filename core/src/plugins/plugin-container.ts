@@ -1,6 +1,7 @@
 import { asFunction, asValue, createContainer } from "awilix";
 import { BangerError } from "../errors.js";
 import type { Plugin, PluginServices } from "./define-plugin.js";
+import { ownRequestsOnly } from "./own-requests.js";
 
 export class PluginServiceError extends BangerError {
   override readonly code = "ERR_PLUGIN_SERVICE";
@@ -39,11 +40,11 @@ export function createPluginContainer(
   for (const name of plugin.inject) {
     if (!(name in available))
       throw new PluginServiceError(plugin.id, name, Object.keys(available));
-    const service =
-      name === "logger"
-        ? available.logger.child({ plugin: plugin.id })
-        : available[name];
-    container.register({ [name]: asValue(service) });
+    const own: Partial<PluginServices> = {
+      logger: available.logger.child({ plugin: plugin.id }),
+      privileged: ownRequestsOnly(plugin, available.privileged),
+    };
+    container.register({ [name]: asValue(own[name] ?? available[name]) });
   }
   for (const [name, { make, dispose }] of Object.entries(plugin.provide)) {
     const registration = asFunction(

@@ -8,6 +8,7 @@ import {
   createPluginContainer,
   type PluginContainer,
 } from "./plugin-container.js";
+import { requireOwnRequests } from "./own-requests.js";
 import {
   orderPlugins,
   PluginNotFoundError,
@@ -202,6 +203,7 @@ export class PluginRegistry {
         `its code calls itself ${plugin.id}; ${suggestName(plugin.id, [id])}`,
       );
     }
+    requireOwnRequests(plugin);
     const config = this.#readConfig(installed, plugin);
     return {
       plugin,

@@ -18,7 +18,7 @@ import type { Check, CheckSection, Finding } from "../model/check.js";
 import type { GuestConfig } from "../model/guest-config.js";
 import type { Image } from "../model/image.js";
 import type { MachineConfig } from "../model/machine-config.js";
-import type { VmRecord } from "../model/vm.js";
+import type { VmHandles, VmRecord } from "../model/vm.js";
 
 type Caller = Pick<
   OperationContext,
@@ -133,6 +133,7 @@ export class PluginSet {
   /** Runs every cleanup tap. @returns what failed */
   async cleanup(
     vm: VmRecord,
+    handles: VmHandles | undefined,
     reason: "stop" | "delete",
     caller: Caller,
   ): Promise<readonly PluginFaultError[]> {
@@ -144,6 +145,7 @@ export class PluginSet {
         (base, plugin) => ({
           ...base,
           vm,
+          handles,
           reason,
           teardown: this.#teardown(vm, plugin),
         }),

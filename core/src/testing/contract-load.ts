@@ -8,6 +8,8 @@ const services: Readonly<Record<keyof PluginServices, true>> = {
   network: true,
   hostFacts: true,
   guestKeys: true,
+  guestEgress: true,
+  privileged: true,
   logger: true,
 };
 

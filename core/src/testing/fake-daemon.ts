@@ -41,7 +41,9 @@ export function fakeDaemon(
     commands: asValue(host.commands),
     guestAgent: asValue(host.guestAgent),
     guestBoot: asValue(host.guestBoot),
+    guestEgress: asValue(host.guestEgress),
     guestKeys: asValue(host.guestKeys),
+    privileged: asValue(host.privileged),
     guestPorts: asValue(host.guestPorts),
     guestSsh: asValue(host.guestSsh),
     handleStore: asValue(host.handleStore),
@@ -71,6 +73,7 @@ function fakeRegistry(
   plugins: readonly Plugin[],
 ): PluginRegistry {
   const { commands, network, hostFacts, guestKeys, logger, vmStore } = cradle;
+  const { guestEgress, privileged } = cradle;
   return new PluginRegistry({
     installed: plugins.map(({ id }) => {
       const banger = { kind: "plugin", id, apiVersion: 1 };
@@ -87,7 +90,10 @@ function fakeRegistry(
       return found;
     },
     readConfig: (_installed, plugin) => plugin.config.parse({}),
-    services: { commands, network, hostFacts, guestKeys, logger },
+    services: {
+      ...{ commands, network, hostFacts, guestKeys, logger },
+      ...{ guestEgress, privileged },
+    },
     vmStore,
   });
 }

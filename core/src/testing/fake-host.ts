@@ -2,11 +2,13 @@ import type { HostCradle } from "../container.js";
 import type { VmRecord } from "../model/vm.js";
 import { FakeCommandRunner } from "./fake-command-runner.js";
 import { FakeGuestAgent, FakeGuestSsh } from "./fake-guest.js";
+import { FakeGuestEgress } from "./fake-guest-egress.js";
 import { FakeHostResolver } from "./fake-host-resolver.js";
 import { FakeHostState, fakeThings } from "./fake-host-state.js";
 import { FakeImageStore } from "./fake-image-store.js";
 import { FakeNetwork } from "./fake-network.js";
 import { FakeGuestPorts, FakePortForwards } from "./fake-ports.js";
+import { FakePrivileged } from "./fake-privileged.js";
 import {
   fakeGuestBoot,
   FakeHandleStore,
@@ -26,6 +28,7 @@ export class FakeHost extends FakeHostState implements HostCradle {
   readonly vmm = new FakeVmm(this);
   readonly vmmDrivers = fakeVmmDrivers(this.vmm);
   readonly guestAgent = new FakeGuestAgent(this.vmm);
+  readonly guestEgress = new FakeGuestEgress();
   readonly guestSsh = new FakeGuestSsh(this);
   readonly guestBoot = fakeGuestBoot(this);
   readonly guestPorts = new FakeGuestPorts();
@@ -36,6 +39,7 @@ export class FakeHost extends FakeHostState implements HostCradle {
   readonly imageStore = new FakeImageStore();
   readonly network = new FakeNetwork();
   readonly portForwards = new FakePortForwards(this);
+  readonly privileged = new FakePrivileged(this.commands);
   readonly rootDisks = fakeRootDisks(this);
   readonly vmFiles = new FakeVmFiles(this);
   readonly vmStore: FakeVmStore;

@@ -2,6 +2,7 @@ import {
   macAddress,
   type Network,
   type NetworkAddresses,
+  type NetworkNames,
 } from "../contracts/network.js";
 import type { GuestNetwork } from "../model/guest-config.js";
 import type { Nic } from "../model/machine-config.js";
@@ -14,6 +15,8 @@ export class FakeNetwork implements Network {
   switchesLive: boolean;
   /** what {@link FakeNetwork.direct} answers for every VM */
   isDirect: boolean;
+  /** what {@link FakeNetwork.bridge} answers for every VM */
+  bridgeName: string | undefined;
   readonly prepared = new Set<VmId>();
 
   constructor(
@@ -39,6 +42,14 @@ export class FakeNetwork implements Network {
   addresses(lease: number): NetworkAddresses {
     const guestIp = `127.77.${String(lease >> 8)}.${String(lease & 255)}`;
     return { guestIp, ssh: { host: guestIp, port: 22 } };
+  }
+
+  bridge(): string | undefined {
+    return this.bridgeName;
+  }
+
+  names(): NetworkNames {
+    return {};
   }
 
   publishAddress(vm: VmRecord): string {

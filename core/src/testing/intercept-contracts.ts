@@ -42,6 +42,8 @@ const contracts: {
     exec: true,
   },
   guestBoot: { write: true },
+  // What it awaits is the policy's, which is a plugin's.
+  guestEgress: { resolved: false, refusals: false },
   guestKeys: { authorizedKey: true, hostKey: true },
   guestPorts: { list: true },
   guestSsh: { exec: true, connect: true, openPort: true, disconnect: true },
@@ -57,6 +59,7 @@ const contracts: {
   },
   network: { prepare: true, restore: true, remove: true },
   portForwards: { open: true, close: true, closeAll: true, ended: false },
+  privileged: { problem: true, request: true },
   rootDisks: { find: true, choose: true, ensure: true, release: true },
   vmFiles: {
     ensure: true,

@@ -13,6 +13,8 @@ import type { PluginManifest } from "../plugins/manifest.js";
 import { PluginSet } from "../plugins/plugin-set.js";
 import { FakeCommandRunner } from "./fake-command-runner.js";
 import { endedProcess } from "./fake-guest.js";
+import { FakeGuestEgress } from "./fake-guest-egress.js";
+import { FakePrivileged } from "./fake-privileged.js";
 import { FakeNetwork } from "./fake-network.js";
 import { FakeVmStore } from "./fake-vm-store.js";
 import {
@@ -151,7 +153,13 @@ export class PluginBench {
   async cleanUp(reason: "stop" | "delete"): Promise<readonly string[]> {
     this.calls.expect();
     const set = await this.load();
-    const faults = await set.cleanup(await this.vm(), reason, fakeOperation());
+    // Without handles: whoever was killed may not have written them.
+    const faults = await set.cleanup(
+      await this.vm(),
+      undefined,
+      reason,
+      fakeOperation(),
+    );
     return faults.map(({ message }) => message);
   }
 
@@ -171,8 +179,12 @@ export class PluginBench {
 
   #services(): PluginServices {
     const { commands, network, homeDirectory } = this.host;
+    const intercepted = interceptContract("commands", commands, this.calls);
     return {
-      commands: interceptContract("commands", commands, this.calls),
+      commands: intercepted,
+      // Killed and failing at the commands that a request runs, which are what leaves something.
+      privileged: new FakePrivileged(intercepted),
+      guestEgress: new FakeGuestEgress(),
       network: interceptContract("network", network, this.calls),
       hostFacts: fakeHostFacts({ homeDirectory }),
       guestKeys: interceptContract("guestKeys", fakeGuestKeys(), this.calls),

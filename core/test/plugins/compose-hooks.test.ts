@@ -184,7 +184,9 @@ describe("order", () => {
       "a:0",
       "c:0",
     ]);
-    expect(await set.cleanup(vm, "stop", fakeOperation())).toEqual([]);
+    expect(await set.cleanup(vm, undefined, "stop", fakeOperation())).toEqual(
+      [],
+    );
     expect(log).toEqual(prepared.reverse());
   });
 
@@ -256,7 +258,7 @@ describe("cleanup", () => {
         throw new Error(`no ${id}`);
       });
     const set = compose({ a: failing("a"), b: failing("b"), c: failing("c") });
-    const faults = await set.cleanup(vm, "delete", fakeOperation());
+    const faults = await set.cleanup(vm, undefined, "delete", fakeOperation());
     expect(log).toEqual(["c delete", "b delete", "a delete"]);
     expect(faults.map(({ plugin, message }) => `${plugin}|${message}`)).toEqual(
       [

@@ -13,7 +13,7 @@ describe("createPluginContainer", () => {
         code: "ERR_PLUGIN_SERVICE",
         message:
           "plugin nat asks for the service firewall, which does not exist",
-        hint: "Services are: commands, network, hostFacts, guestKeys, logger",
+        hint: "Services are: commands, network, hostFacts, guestKeys, guestEgress, privileged, logger",
       }),
     );
   });

@@ -62,7 +62,7 @@ describe("PluginRegistry", () => {
     const { set, failures } = await registry.selectLoadable(ids);
     expect(set.ids).toEqual(["good"]);
     expect(failures.map(({ id }) => id)).toEqual(["gone", "broken", "clumsy"]);
-    await set.cleanup(fakeVm(), "delete", fakeOperation());
+    await set.cleanup(fakeVm(), undefined, "delete", fakeOperation());
     expect(cleaned).toEqual(["good"]);
   });
 

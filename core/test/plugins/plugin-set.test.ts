@@ -197,7 +197,7 @@ describe("teardown", () => {
     );
     await set.prepareHost(vm, fakeImage(), fakeOperation());
     // With the record of before: the store knows better.
-    await set.cleanup(vm, "stop", fakeOperation());
+    await set.cleanup(vm, undefined, "stop", fakeOperation());
     expect(loaded).toEqual([{ from: "b" }, { from: "a" }]);
     expect((await store.find(vm.id))?.runtime.teardown).toEqual({
       a: { from: "a" },

@@ -2,15 +2,8 @@ import {
   parsePluginManifest,
   type InstalledPlugin,
   type PluginManifest,
-  type PluginServices,
 } from "@banger/core";
-import {
-  FakeCommandRunner,
-  fakeGuestKeys,
-  fakeHostFacts,
-  FakeNetwork,
-  memoryLogger,
-} from "@banger/core/testing";
+import { fakePluginServices } from "@banger/core/testing";
 
 export function manifestOf(
   id: string,
@@ -25,12 +18,4 @@ export function installedAs(manifest: PluginManifest): InstalledPlugin {
   return { packageName: id, version: "1.0.0", description: "", manifest };
 }
 
-export function someServices() {
-  return {
-    commands: new FakeCommandRunner(),
-    network: new FakeNetwork(),
-    hostFacts: fakeHostFacts(),
-    guestKeys: fakeGuestKeys(),
-    logger: memoryLogger(),
-  } satisfies PluginServices;
-}
+export const someServices = fakePluginServices;

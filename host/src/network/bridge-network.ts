@@ -6,6 +6,7 @@ import {
   type CommandRunner,
   type GuestNetwork,
   type NetworkAddresses,
+  type NetworkNames,
   type Nic,
   type VmId,
   type VmRecord,
@@ -96,16 +97,20 @@ export class BridgeNetwork implements HostNetwork {
   }
 
   /** @throws {@link NetworkFullError} */
-  addresses(lease: number, id: VmId): NetworkAddresses {
+  addresses(lease: number): NetworkAddresses {
     const { subnet, guests } = this.#settings;
     if (lease > guests)
       throw new NetworkFullError(renderSubnet(subnet), guests);
     const guestIp = renderIpv4(subnet.first + 1 + lease);
-    return {
-      guestIp,
-      ssh: { host: guestIp, port: 22 },
-      tapDevice: tapDeviceName(id),
-    };
+    return { guestIp, ssh: { host: guestIp, port: 22 } };
+  }
+
+  bridge(): string {
+    return this.#settings.name;
+  }
+
+  names({ id }: VmRecord): NetworkNames {
+    return { tapDevice: tapDeviceName(id) };
   }
 
   /** The name servers are the host's at the moment of the start. */

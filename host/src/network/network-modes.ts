@@ -2,6 +2,7 @@ import type {
   Check,
   GuestNetwork,
   NetworkAddresses,
+  NetworkNames,
   Nic,
   VmId,
   VmRecord,
@@ -38,6 +39,14 @@ export class InstalledNetworks implements HostNetwork {
 
   addresses(lease: number, id: VmId): NetworkAddresses {
     return this.#new.addresses(lease, id);
+  }
+
+  bridge(vm: VmRecord): string | undefined {
+    return this.#of(vm).bridge(vm);
+  }
+
+  names(vm: VmRecord): NetworkNames {
+    return this.#of(vm).names(vm);
   }
 
   guestNetwork(vm: VmRecord): GuestNetwork {

@@ -5,6 +5,7 @@ import {
   type Check,
   type GuestNetwork,
   type NetworkAddresses,
+  type NetworkNames,
   type Nic,
   type VmRecord,
 } from "@banger/core";
@@ -57,6 +58,15 @@ export class UserNetwork implements HostNetwork {
   /** Only what QEMU forwards reaches the guest. */
   direct(): boolean {
     return false;
+  }
+
+  bridge(): undefined {
+    return undefined;
+  }
+
+  /** QEMU's own. */
+  names(): NetworkNames {
+    return {};
   }
 
   addresses(lease: number): NetworkAddresses {

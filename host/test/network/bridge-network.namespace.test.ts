@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { BridgeNetwork } from "../../src/network/bridge-network.js";
 import { parseBridgeSettings } from "../../src/network/bridge-settings.js";
 import { SourceGuard } from "../../src/network/source-guard.js";
-import { TapDevices } from "../../src/network/tap-device.js";
+import { TapDevices, tapDeviceName } from "../../src/network/tap-device.js";
 import { NetworkNamespace, namespacesWork } from "./network-namespace.js";
 
 const signal = new AbortController().signal;
@@ -53,7 +53,11 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
     return fakeVm({
       id,
       name: `otter-${String(lease)}`,
-      runtime: { networkMode: "bridge", ...network.addresses(lease, id) },
+      runtime: {
+        networkMode: "bridge",
+        ...network.addresses(lease),
+        tapDevice: tapDeviceName(id),
+      },
     });
   };
   const links = async (): Promise<readonly Link[]> =>

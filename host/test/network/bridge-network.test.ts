@@ -1,3 +1,4 @@
+import { tapDeviceName } from "../../src/network/tap-device.js";
 import { FakeCommandRunner, fakeVm, fakeVmId } from "@banger/core/testing";
 import type { VmRecord } from "@banger/core";
 import { describe, expect, it } from "vitest";
@@ -34,7 +35,11 @@ const vmOf = (network: BridgeNetwork, lease = 1): VmRecord => {
   return fakeVm({
     id,
     name: `otter-${String(lease)}`,
-    runtime: { networkMode: "bridge", ...network.addresses(lease, id) },
+    runtime: {
+      networkMode: "bridge",
+      ...network.addresses(lease),
+      tapDevice: tapDeviceName(id),
+    },
   });
 };
 
@@ -42,13 +47,12 @@ describe("addresses", () => {
   it("begin behind the host's and end before the broadcast address", () => {
     const network = networkOf();
     const id = fakeVmId(0xabcdef012345);
-    expect(network.addresses(1, id)).toEqual({
+    expect(network.addresses(1)).toEqual({
       guestIp: "172.16.0.2",
       ssh: { host: "172.16.0.2", port: 22 },
-      tapDevice: "tap-fc-abcdef01",
     });
-    expect(network.addresses(253, id).guestIp).toBe("172.16.0.254");
-    expect(() => network.addresses(254, id)).toThrow(
+    expect(network.addresses(253).guestIp).toBe("172.16.0.254");
+    expect(() => network.addresses(254)).toThrow(
       expect.objectContaining({ code: "ERR_NETWORK_FULL" }),
     );
   });
@@ -56,10 +60,10 @@ describe("addresses", () => {
   it("cross the border of a byte, and one VM has room in a /30", () => {
     const id = fakeVmId();
     const wide = networkOf({ address: "10.0.0.1/16" });
-    expect(wide.addresses(255, id).guestIp).toBe("10.0.1.0");
+    expect(wide.addresses(255).guestIp).toBe("10.0.1.0");
     const narrow = networkOf({ address: "10.0.0.1/30" });
-    expect(narrow.addresses(1, id).guestIp).toBe("10.0.0.2");
-    expect(() => narrow.addresses(2, id)).toThrow(
+    expect(narrow.addresses(1).guestIp).toBe("10.0.0.2");
+    expect(() => narrow.addresses(2)).toThrow(
       expect.objectContaining({ code: "ERR_NETWORK_FULL" }),
     );
   });

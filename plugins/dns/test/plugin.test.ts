@@ -4,15 +4,11 @@ import {
   createPluginContainer,
   parsePluginManifest,
   PluginSet,
-  type PluginServices,
 } from "@banger/core";
 import {
-  FakeCommandRunner,
-  fakeGuestKeys,
-  fakeHostFacts,
   fakeImage,
-  FakeNetwork,
   fakeOperation,
+  fakePluginServices,
   fakeVm,
   FakeVmStore,
 } from "@banger/core/testing";
@@ -36,13 +32,7 @@ const exec = () =>
 /** What a daemon has: the plugin's services made once, its hooks, and a log. */
 function daemon(port: number) {
   const caller = fakeOperation();
-  const services: PluginServices = {
-    commands: new FakeCommandRunner(),
-    network: new FakeNetwork(),
-    hostFacts: fakeHostFacts(),
-    guestKeys: fakeGuestKeys(),
-    logger: caller.logger,
-  };
+  const services = { ...fakePluginServices(), logger: caller.logger };
   const listen = `${host}:${String(port)}`;
   const config = dnsConfigSchema.parse({ listen });
   const container = createPluginContainer(plugin, config, services);
@@ -68,7 +58,7 @@ describe("the plugin", () => {
   it("publishes after the start, withdraws at cleanup, both again and again", async () => {
     const port = await freePort();
     const { set, caller } = daemon(port);
-    await set.cleanup(vm, "stop", caller);
+    await set.cleanup(vm, undefined, "stop", caller);
     expect(await set.preflight(vm, image, caller)).toEqual([]);
     await set.postStart(vm, image, exec, caller);
     await set.postStart(vm, image, exec, caller);
@@ -80,8 +70,8 @@ describe("the plugin", () => {
       { id: "dns.listen", status: "pass" },
       { id: "dns.resolver", status: "warn" },
     ]);
-    expect(await set.cleanup(vm, "stop", caller)).toEqual([]);
-    expect(await set.cleanup(vm, "delete", caller)).toEqual([]);
+    expect(await set.cleanup(vm, undefined, "stop", caller)).toEqual([]);
+    expect(await set.cleanup(vm, undefined, "delete", caller)).toEqual([]);
     expect(await rcode(port)).toBe("NXDOMAIN");
   });
 
@@ -116,7 +106,7 @@ describe("the plugin", () => {
       id: "dns.listen",
       status: "warn",
     });
-    expect(await set.cleanup(vm, "stop", caller)).toEqual([]);
+    expect(await set.cleanup(vm, undefined, "stop", caller)).toEqual([]);
   });
 
   it("fails the start for a record that cannot be right", async () => {
