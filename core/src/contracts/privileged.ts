@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { BangerError, type BangerErrorOptions } from "../errors.js";
+import { BangerError } from "../errors.js";
 import type { CommandRunner } from "./commands.js";
 import type { Logger } from "./logger.js";
 
@@ -70,7 +70,4 @@ export interface Privileged {
 export class PrivilegeMissingError extends BangerError {
   override readonly code = "ERR_PRIVILEGE_MISSING";
   override readonly kind = "unavailable";
-  constructor(message: string, options: BangerErrorOptions) {
-    super(message, options);
-  }
 }

@@ -8,7 +8,6 @@ import {
   type NetworkAddresses,
   type NetworkNames,
   type Nic,
-  type VmId,
   type VmRecord,
 } from "@banger/core";
 import { BridgeDevice } from "./bridge-device.js";
