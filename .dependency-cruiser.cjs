@@ -19,6 +19,7 @@ const HOMES = {
   "better-sqlite3": ["host/"],
   execa: ["host/"],
   fastify: ["host/"],
+  koffi: ["host/"],
   "smol-toml": ["host/"],
   ssh2: ["host/"],
   "tar-stream": ["host/", "plugins/work-disk/"],

@@ -64,7 +64,11 @@ export default defineConfig(
   },
   {
     files: ["{core,host,cli}/src/**/*.ts", "plugins/*/src/**/*.ts"],
-    ignores: ["cli/src/main.ts", "cli/src/bangerd.ts"],
+    ignores: [
+      "cli/src/main.ts",
+      "cli/src/bangerd.ts",
+      "cli/src/banger-root.ts",
+    ],
     rules: {
       "no-console": "error",
       "no-restricted-properties": [

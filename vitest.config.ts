@@ -22,8 +22,8 @@ export default defineConfig({
         replacement: `${root}core/src/testing/index.ts`,
       },
       {
-        find: /^@banger\/(core|host)\/client$/,
-        replacement: `${root}$1/src/client.ts`,
+        find: /^@banger\/(core|host)\/(client|helper)$/,
+        replacement: `${root}$1/src/$2.ts`,
       },
       { find: /^@banger\/(core|host)$/, replacement: `${root}$1/src/index.ts` },
       {
@@ -45,13 +45,31 @@ export default defineConfig({
             "test/**/*.test.ts",
           ],
           exclude: [
-            "test/{e2e,e2e-firecracker}/**",
+            "test/{e2e,e2e-firecracker,e2e-network,guest-host}/**",
             "**/node_modules/**",
             "**/dist/**",
           ],
         },
       },
       { extends: true, test: { ...guests, name: "e2e", include: [e2e("*")] } },
+      {
+        extends: true,
+        test: {
+          ...guests,
+          name: "guest-host",
+          globalSetup: ["test/guest-host/global-setup.ts"],
+          include: ["test/guest-host/*.test.ts"],
+        },
+      },
+      {
+        extends: true,
+        // Only in the namespaces of scripts/test-network.mjs.
+        test: {
+          ...guests,
+          name: "network",
+          include: ["test/e2e-network/*.test.ts"],
+        },
+      },
       {
         extends: true,
         test: {

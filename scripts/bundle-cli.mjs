@@ -25,11 +25,11 @@ const here = join(import.meta.dirname, "cli");
 
 /** What would make every command slow, or is the daemon's business. */
 const FORBIDDEN = [
-  /node_modules\/(awilix|better-sqlite3|execa|fastify|ssh2|tapable|tar-stream|winston|zod)\//,
+  /node_modules\/(awilix|better-sqlite3|execa|fastify|koffi|ssh2|tapable|tar-stream|winston|zod)\//,
   // What client and daemon share is light: host/src/client.ts lists it.
-  /^host\/(?!dist\/(client|paths|api\/(frames|build-header))\.js$)/,
+  /^host\/(?!dist\/(client|paths|system\/(layout|own-install)|api\/(frames|build-header))\.js$)/,
   /^plugins\//,
-  /^cli\/(src|dist)\/(daemon\/|compose\.|bangerd\.)/,
+  /^cli\/(src|dist)\/(daemon\/|root\/|compose\.|bangerd\.|banger-root\.)/,
 ];
 
 /** What the stand-in daemon answers while the cache is made: the more of the client runs, the more is cached. */

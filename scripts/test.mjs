@@ -98,6 +98,11 @@ const STEPS = [
     // It needs root, and says so.
     mayNotRun: true,
   },
+  {
+    title: "End-to-end tests of the guests' network",
+    ...counted("network", node("test-network.mjs")),
+    mayNotRun: true,
+  },
 ];
 
 let passed = 0;

@@ -2,6 +2,15 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { describePluginContract } from "@banger/core/testing";
+import {
+  collectRequests,
+  hostRequests,
+  pingRequest,
+} from "@banger/host/helper";
+import { plugin as dns } from "@banger/plugin-dns";
+import { plugin as fileSync } from "@banger/plugin-file-sync";
+import { plugin as nat } from "@banger/plugin-nat";
+import { plugin as workDisk } from "@banger/plugin-work-disk";
 import { plugin } from "./examples/greeter.js";
 
 const root = resolve(import.meta.dirname, "..");
@@ -290,3 +299,20 @@ function introduction(document: string, also: readonly string[] = []): string {
     .join("\n")
     .trim();
 }
+
+describe("docs/privileges.md", () => {
+  const requests = collectRequests({
+    host: [
+      pingRequest({ version: "1", build: "0" }),
+      ...hostRequests({ jailBase: "/nonexistent" }),
+    ],
+    plugins: [dns, fileSync, nat, workDisk],
+  });
+  const rows = text("docs/privileges.md")
+    .split("\n")
+    .flatMap((line) => /^\| `([a-z-]+\.[a-z-]+)`/.exec(line)?.[1] ?? []);
+
+  it("has a row for each request that root carries out, and none of others", () => {
+    expect(rows.toSorted()).toEqual([...requests.keys()].toSorted());
+  });
+});

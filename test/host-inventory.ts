@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import Database from "better-sqlite3";
+import { homePlace, type InstallPlace } from "./install-place.js";
 import { names, read } from "./inventory-files.js";
 import { takeNetworkInventory } from "./network-inventory.js";
 import { listeningSockets, ownProcesses } from "./own-processes.js";
@@ -7,17 +8,23 @@ import { listeningSockets, ownProcesses } from "./own-processes.js";
 /** Everything on the host that banger could have left, a line each. */
 export type HostInventory = readonly string[];
 
+/** Of an install that is wholly below its home: {@link takeInventoryOf}. */
+export function takeInventory(home: string): HostInventory {
+  return takeInventoryOf(homePlace(home));
+}
+
 /**
- * Looks at the host: processes that name the home or are in a jail, sockets below it and of its processes, network devices, addresses,
+ * Looks at the host: processes that name the install or are in a jail, sockets below it and of its processes, network devices, addresses,
  * bridges that are forwarded from, loop and device-mapper devices, mounts, firewall rules, build directories, rows, jails, and every file
- * below the home that belongs to a VM, to an unfinished image or to nobody. The daemon itself, its socket, its logs, the bridge and what
+ * of the install that belongs to a VM, to an unfinished image or to nobody. The daemon itself, its socket, its logs, the bridge and what
  * else an install makes once are expected.
  */
-export function takeInventory(home: string): HostInventory {
-  const own = ownProcesses(home);
+export function takeInventoryOf(place: InstallPlace): HostInventory {
+  const own = ownProcesses(place);
+  const { stateDirectory: state, runDirectory: run } = place;
   return [
     ...own.flatMap(({ line }) => line ?? []),
-    ...unixSockets(home),
+    ...unixSockets(place),
     ...own.flatMap(({ pid }) => listeningSockets(pid)),
     ...takeNetworkInventory(),
     ...blockDevices(),
@@ -27,15 +34,15 @@ export function takeInventory(home: string): HostInventory {
         .filter((name) => /^(banger-build|mmdebstrap)/.test(name))
         .map((name) => `directory ${directory}/${name}`),
     ),
-    ...tree(join(home, "state/vms")).map((path) => `VM directory ${path}`),
-    ...tree(join(home, "run/vms")).map((path) => `run directory ${path}`),
-    ...jails(join(home, "state/jail")),
-    ...names(join(home, "state/images"))
+    ...tree(join(state, "vms")).map((path) => `VM directory ${path}`),
+    ...tree(join(run, "vms")).map((path) => `run directory ${path}`),
+    ...jails(join(state, "jail")),
+    ...names(join(state, "images"))
       .filter((name) => name.startsWith("."))
       .map((name) => `image staging ${name}`),
-    ...unexpected(join(home, "state"), expectedState),
-    ...unexpected(join(home, "run"), /^(bangerd\.sock|vms)$/),
-    ...rows(join(home, "state/state.db")),
+    ...unexpected(state, expectedState),
+    ...unexpected(run, /^(bangerd\.sock|vms)$/),
+    ...rows(join(state, "state.db")),
   ].sort();
 }
 
@@ -57,15 +64,18 @@ export function leaks(
 const expectedState =
   /^(vms|images|jail|kernels|logs|ssh|kvm-verdict[a-z-]*\.json|daemon\.lock(-journal)?|state\.db(-wal|-shm)?)$/;
 
-/** Sockets of the file system below the home; a bound one is there although its file is gone. */
-function unixSockets(home: string): string[] {
+/** Sockets of the file system of the install; a bound one is there although its file is gone. */
+function unixSockets({ roots }: InstallPlace): string[] {
   return (read("/proc/net/unix") ?? "")
     .split("\n")
     .flatMap((line) => /(\/\S+)$/.exec(line)?.[1] ?? [])
-    .filter((path) => path.startsWith(`${home}/`))
-    .filter((path) => !path.endsWith("/bangerd.sock"))
-    .filter((path, index, all) => all.indexOf(path) === index)
-    .map((path) => `unix socket ${path.slice(home.length + 1)}`);
+    .flatMap((path) => {
+      const root = roots.find((one) => path.startsWith(`${one}/`));
+      return root === undefined ? [] : [{ root, path }];
+    })
+    .filter(({ path }) => !path.endsWith("/bangerd.sock"))
+    .map(({ root, path }) => `unix socket ${path.slice(root.length + 1)}`)
+    .filter((entry, index, all) => all.indexOf(entry) === index);
 }
 
 /** Loop devices with their files, and device-mapper devices with their names. */

@@ -11,26 +11,17 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { BangerCli, type RunOptions } from "./banger-cli.js";
 import { mergeTables } from "./merge-tables.js";
 import { runVariables } from "./run-variables.js";
+
+export type { Outcome } from "./banger-cli.js";
 
 /** The root of the source tree. */
 export const repository: string = resolve(import.meta.dirname, "..");
 
-export interface Outcome {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-export interface RunOptions {
-  readonly input?: string | Buffer;
-  readonly cwd?: string;
-  readonly env?: Readonly<Record<string, string>>;
-}
-
 /** An install of its own: BANGER_HOME in a new folder, driven through the built CLI. */
-export class Install {
+export class Install extends BangerCli {
   readonly path: string;
   #config: string;
 
@@ -39,6 +30,7 @@ export class Install {
    * @param imagesDirectory shared with other installs; without it there are no images
    */
   constructor(config = "", imagesDirectory?: string) {
+    super();
     this.path = mkdtempSync(join(tmpdir(), "banger-e2e-"));
     mkdirSync(join(this.path, "state"), { mode: 0o700 });
     if (imagesDirectory !== undefined)
@@ -70,68 +62,15 @@ export class Install {
     return [process.execPath, program, ...args];
   }
 
-  /** Starts the built CLI and returns at once. */
-  start(
+  override start(
     args: readonly string[],
-    options: RunOptions = {},
+    { cwd = this.path, env }: RunOptions = {},
   ): ChildProcessWithoutNullStreams {
     const [program = "", ...rest] = this.command(args);
     return spawn(program, rest, {
-      cwd: options.cwd ?? this.path,
-      env: {
-        ...process.env,
-        NO_COLOR: "1",
-        ...options.env,
-        BANGER_HOME: this.path,
-      },
+      cwd,
+      env: { ...process.env, NO_COLOR: "1", ...env, BANGER_HOME: this.path },
     });
-  }
-
-  /** Runs the CLI to its end. */
-  async run(
-    args: readonly string[],
-    options: RunOptions = {},
-  ): Promise<Outcome> {
-    const child = this.start(args, options);
-    const stdout: Buffer[] = [];
-    const stderr: Buffer[] = [];
-    child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
-    child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
-    child.stdin.on("error", () => undefined);
-    child.stdin.end(options.input ?? "");
-    const status = await new Promise<number | null>((done, reject) => {
-      child.on("error", reject);
-      child.on("close", done);
-    });
-    return {
-      status,
-      stdout: Buffer.concat(stdout).toString(),
-      stderr: Buffer.concat(stderr).toString(),
-    };
-  }
-
-  /** Runs the CLI and demands success. @returns stdout */
-  async ok(args: readonly string[], options: RunOptions = {}): Promise<string> {
-    const { status, stdout, stderr } = await this.run(args, options);
-    if (status !== 0) {
-      throw new Error(
-        `banger ${args.join(" ")} ended with ${String(status)}:\n${stderr}`,
-      );
-    }
-    return stdout;
-  }
-
-  /** Demands success and parses what `--json` printed. */
-  async json(args: readonly string[]): Promise<unknown> {
-    return JSON.parse(await this.ok(args));
-  }
-
-  /** Process id of the daemon, which is started when there is none. */
-  async daemonPid(): Promise<number> {
-    const { pid } = (await this.json(["daemon", "status", "--json"])) as {
-      pid: number;
-    };
-    return pid;
   }
 
   /** Deletes every VM, ends the daemon, removes the folder. */

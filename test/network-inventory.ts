@@ -6,7 +6,7 @@ import { names, read } from "./inventory-files.js";
 export function takeNetworkInventory(): string[] {
   return [
     ...names("/sys/class/net")
-      .filter((name) => !isBridge(name))
+      .filter((name) => !isBridge(name) && !isPooled(name))
       .map((name) => `network device ${name}`),
     ...addresses(),
     ...forwarding(),
@@ -17,6 +17,12 @@ export function takeNetworkInventory(): string[] {
 /** A bridge of guests stays for the next ones. */
 function isBridge(device: string): boolean {
   return /^br-fc(-|$)/.test(device);
+}
+
+/** Devices that wait for a VM: how many there are depends on time. */
+function isPooled(device: string): boolean {
+  const alias = read(`/sys/class/net/${device}/ifalias`) ?? "";
+  return device.startsWith("tap-pool-") && alias.startsWith("banger-pool-");
 }
 
 /** Without those that the kernel itself gives to every device, at some time after it was made. */

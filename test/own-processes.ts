@@ -1,3 +1,4 @@
+import { homePlace, type InstallPlace } from "./install-place.js";
 import { link, names, read } from "./inventory-files.js";
 
 /** Programs that work for an install: VMMs, builds and tools. A script's name is its interpreter's first argument. */
@@ -15,19 +16,21 @@ export interface OwnProcess {
   readonly line?: string;
 }
 
-/** The daemon of one home, and the programs that work for it: its VMMs, builds and tools. */
-export function ownProcesses(home: string): readonly OwnProcess[] {
+/** The daemon of one install, and the programs that work for it: its VMMs, builds and tools. */
+export function ownProcesses(place: InstallPlace): readonly OwnProcess[] {
   return names("/proc").flatMap((pid): readonly OwnProcess[] => {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return [];
     const argv = (read(`/proc/${pid}/cmdline`) ?? "").split("\0");
     const args = argv.slice(1);
-    if (isDaemon(pid, args, home)) return [{ pid, isVmm: false }];
-    const isOurs = args.some(
-      (arg) => arg.includes(home) || arg.includes("/banger-build-"),
+    if (isDaemon(pid, args, place)) return [{ pid, isVmm: false }];
+    const isOurs = args.some((arg) =>
+      place.roots.some((root) => arg.includes(root)),
     );
-    const isJailed = args.some((arg) => jailedSocket.test(arg));
-    // Jails of other network namespaces are other runs'.
-    if (!isOurs && !(isJailed && isNeighbour(pid))) return [];
+    const maybeOurs = args.some(
+      (arg) => arg.includes("/banger-build-") || jailedSocket.test(arg),
+    );
+    // Builds and jails of other network namespaces are other runs'.
+    if (!isOurs && !(maybeOurs && isNeighbour(pid))) return [];
     const programs = argv.slice(0, 2);
     const isVmm = programs.some((program) => vmmPrograms.test(program));
     if (!isVmm && !programs.some((program) => tools.test(program))) return [];
@@ -45,21 +48,28 @@ function parentOf(pid: string): string | undefined {
   return /^PPid:\s+(\d+)$/m.exec(read(`/proc/${pid}/status`) ?? "")?.[1];
 }
 
-function isDaemon(pid: string, args: readonly string[], home: string): boolean {
+function isDaemon(
+  pid: string,
+  args: readonly string[],
+  place: InstallPlace,
+): boolean {
   return (
     args.some((arg) => /(bangerd|crashing-daemon)\.m?js$/.test(arg)) &&
-    (read(`/proc/${pid}/environ`) ?? "")
-      .split("\0")
-      .includes(`BANGER_HOME=${home}`)
+    place.isDaemon(args, () => (read(`/proc/${pid}/environ`) ?? "").split("\0"))
   );
 }
 
+/** Of an install that is wholly below its home: {@link vmmPidsOf}. */
+export function vmmPids(home: string): readonly number[] {
+  return vmmPidsOf(homePlace(home));
+}
+
 /**
- * Process ids of the VMMs of one home, whichever they are: without those that one of them has started. Nothing else may be running for
+ * Process ids of the VMMs of one install, whichever they are: without those that one of them has started. Nothing else may be running for
  * them to be told by.
  */
-export function vmmPids(home: string): readonly number[] {
-  const vmms = ownProcesses(home).filter(({ isVmm }) => isVmm);
+export function vmmPidsOf(place: InstallPlace): readonly number[] {
+  const vmms = ownProcesses(place).filter(({ isVmm }) => isVmm);
   return vmms
     .filter(({ pid }) => !vmms.some((other) => other.pid === parentOf(pid)))
     .map(({ pid }) => Number(pid));

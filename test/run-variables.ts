@@ -6,6 +6,10 @@ export const runVariables = {
   imageHome: "BANGER_E2E_IMAGE_HOME",
   /** TOML: settings of every install of the run, but for those that a test makes itself */
   config: "BANGER_E2E_CONFIG",
+  /** BANGER_HOME of an install whose guest stands for a host already; it is left as it is */
+  guestHost: "BANGER_E2E_GUEST_HOST",
   /** the network namespace that stands for the outside, and its address, separated by a space; guests are then on a bridge */
   outside: "BANGER_E2E_OUTSIDE",
+  /** `1`: the root helper dies at every request of an operation, in every way, instead of at a few */
+  everyKill: "BANGER_E2E_EVERY_KILL",
 } as const;

@@ -16,6 +16,7 @@ import {
   type LoadedConfig,
   type Paths,
 } from "@banger/host";
+import { readBuild } from "./build-id.js";
 import type { EnabledPlugins } from "./plugins/enabled-plugins.js";
 import {
   findInstalledPlugins,
@@ -45,9 +46,11 @@ export function compose(composition: Composition): HostRoot {
     config,
     installed.flatMap(({ manifest }) => manifest.configKey ?? []),
   );
+  const { version, id: build } = readBuild();
   const root = registerHostServices(createRoot(), {
     paths,
     config: config.values,
+    build: { version, build },
   });
   root.register({
     logger: asValue(logger),

@@ -24,7 +24,7 @@ const lineFormat = format.combine(
   format.json(),
 );
 
-/** The daemon's log: JSON lines in a file of mode 0600 that is rotated by size. */
+/** A log of JSON lines: the daemon's in a file, the root helper's on stderr. */
 export class WinstonLog implements Logger {
   readonly #winston: WinstonLogger;
 
@@ -32,6 +32,7 @@ export class WinstonLog implements Logger {
     this.#winston = winston;
   }
 
+  /** To a file of mode 0600 that is rotated by size. */
   static toFile(path: string, level: string): WinstonLog {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const file = new transports.File({
@@ -44,6 +45,17 @@ export class WinstonLog implements Logger {
     return new WinstonLog(
       // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- winston declares its transports apart from the class they extend
       createLogger({ level, format: lineFormat, transports: [file] }),
+    );
+  }
+
+  /** To stderr, which whoever started the process keeps or shows. */
+  static toStderr(level: string): WinstonLog {
+    // Who reads it may go: the process goes on without a log.
+    process.stderr.on("error", () => undefined);
+    const stderr = new transports.Stream({ stream: process.stderr });
+    return new WinstonLog(
+      // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- as above
+      createLogger({ level, format: lineFormat, transports: [stderr] }),
     );
   }
 

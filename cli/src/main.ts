@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { nodeFlags } from "@banger/host/client";
 import { readBuild } from "./build-id.js";
 import { ProcessIo } from "./process-io.js";
 import { runCli } from "./run-cli.js";
@@ -8,14 +9,8 @@ const io = new ProcessIo();
 void runCli(process.argv.slice(2), {
   io,
   build: readBuild(import.meta.dirname),
-  daemonArgs: [
-    // Small heaps: the daemon idles nearly all of its time.
-    "--max-semi-space-size=1",
-    "--optimize-for-size",
-    "--single-threaded-gc",
-    "--v8-pool-size=1",
-    join(import.meta.dirname, "bangerd.js"),
-  ],
+  daemonArgs: [...nodeFlags, join(import.meta.dirname, "bangerd.js")],
+  systemProgram: join(import.meta.dirname, "banger-system.js"),
 }).then(async (status) => {
   // An input that is still open would keep the process.
   process.exit(await io.close(status));

@@ -1,8 +1,10 @@
 import { CancelledError } from "@banger/core/client";
-import { resolvePaths } from "@banger/host/client";
+import { resolvePaths, type Paths } from "@banger/host/client";
 import type { Build } from "./build-id.js";
-import { ApiClient } from "./client/api-client.js";
+import { ApiClient, type DaemonControl } from "./client/api-client.js";
+import { InstallOutdatedError } from "./client/client-errors.js";
 import { reportToShow } from "./client/error-report.js";
+import { installedDaemon, ServiceDaemon } from "./client/service-daemon.js";
 import { DaemonLauncher, slowEndText } from "./client/start-daemon.js";
 import type { Arguments } from "./commands/arguments.js";
 import type { Cli, CommandDefinition, Outcome } from "./commands/command.js";
@@ -18,6 +20,8 @@ export interface CliSetup {
   readonly build: Build;
   /** node's arguments that run the daemon */
   readonly daemonArgs: readonly string[];
+  /** the script that works on the system install; a program of its own, as it loads packages */
+  readonly systemProgram: string;
 }
 
 /** Runs one command line. @returns exit status; prints every error */
@@ -70,22 +74,21 @@ async function runCommand(
   }
 }
 
-function wire({ io, build, daemonArgs }: CliSetup, wantsJson: boolean): Cli {
+function wire(
+  { io, build, daemonArgs, systemProgram }: CliSetup,
+  wantsJson: boolean,
+): Cli {
   const paths = resolvePaths(io.env);
   const socketPath = paths.daemonSocket;
-  const program = { args: daemonArgs, env: io.env };
+  const control = controlOf(paths, daemonArgs, io, wantsJson);
+  const { installedBuild } = paths;
   return {
-    io,
-    paths,
-    build,
+    ...{ io, paths, build, systemProgram },
     client: new ApiClient({
-      socketPath,
-      build: build.id,
-      control: new DaemonLauncher(paths, program, {
-        onSlowEnd: (pid) => {
-          if (!wantsJson) io.stderr.write(`${slowEndText(pid)}\n`);
-        },
-      }),
+      ...{ socketPath, control, build: build.id },
+      ...(installedBuild === undefined || installedBuild === build.id
+        ? {}
+        : { outdated: new InstallOutdatedError(installedBuild, build.id) }),
     }),
     runningClient: new ApiClient({ socketPath }),
     get style() {
@@ -95,6 +98,28 @@ function wire({ io, build, daemonArgs }: CliSetup, wantsJson: boolean): Cli {
       return styleOf(io.stderr, io.env);
     },
   };
+}
+
+/** How the daemon of this layout is brought about. */
+function controlOf(
+  paths: Paths,
+  daemonArgs: readonly string[],
+  io: Io,
+  wantsJson: boolean,
+): DaemonControl {
+  const options = {
+    onSlowEnd: (pid: number) => {
+      if (!wantsJson) io.stderr.write(`${slowEndText(pid)}\n`);
+    },
+  };
+  if (paths.service === "systemd") return new ServiceDaemon(paths, options);
+  const program = { args: daemonArgs, env: io.env };
+  return new DaemonLauncher(
+    paths,
+    // Whichever command line asks: helper and daemon are of one install.
+    paths.service === "none" ? { ...program, ...installedDaemon } : program,
+    options,
+  );
 }
 
 function print({ json, text }: Outcome, io: Io, wantsJson: boolean): void {

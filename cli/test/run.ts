@@ -11,6 +11,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** node's arguments that run the daemon; one that fails otherwise */
   readonly daemonArgs?: readonly string[];
+  /** the script behind `banger system …`; one that is not there otherwise */
+  readonly systemProgram?: string;
 }
 
 /** Runs a command line in this process. */
@@ -36,6 +38,7 @@ export async function run(
     io,
     build: { version: "9.8.7", id: "abcdefabcdef" },
     daemonArgs: options.daemonArgs ?? ["-e", "process.exit(3)"],
+    systemProgram: options.systemProgram ?? "no-such-program",
   });
   return { status, stdout: stdout.text(), stderr: stderr.text() };
 }

@@ -2,6 +2,11 @@
  * The part of core that a client of the daemon needs: errors and the words that both sides share. It loads no package, because the
  * bundled CLI contains it.
  */
+export type {
+  EgressInForce,
+  Refusal,
+  VmRefusals,
+} from "./contracts/guest-egress.js";
 export { vmmSignals, type VmmSignal } from "./contracts/vmm.js";
 export * from "./errors.js";
 export * from "./model/check.js";

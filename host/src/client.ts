@@ -14,6 +14,7 @@ export {
   type Frame,
 } from "./api/frames.js";
 export { resolvePaths, type Paths } from "./paths.js";
+export { nodeFlags, programFiles, systemLayout } from "./system/layout.js";
 export type {
   ChangeVmBody,
   CreateVmBody,
@@ -29,3 +30,6 @@ export type {
 export type { DaemonFacts } from "./api/routes/daemon-routes.js";
 export type { PluginReport } from "./api/routes/plugin-routes.js";
 export type { RequirementReport } from "./setup/requirements.js";
+export type { InstallRecord } from "./system/install-record.js";
+export type { SystemStatus } from "./system/system-status.js";
+export type { UninstallReport } from "./system/uninstall-system.js";

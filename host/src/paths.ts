@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { homedir, userInfo } from "node:os";
 import { basename, isAbsolute, join, resolve } from "node:path";
+import { systemLayout } from "./system/layout.js";
+import { readOwnInstall, type OwnInstall } from "./system/own-install.js";
 
 // Node's own modules only: the bundled CLI imports this file to find the daemon's socket before anything else is loaded.
 
@@ -42,6 +44,14 @@ export interface Paths {
   readonly runParents: readonly string[];
   /** the daemon's API */
   readonly daemonSocket: string;
+  /** jails of VMMs, one directory for each, unless the configuration says otherwise */
+  readonly jailDirectory: string;
+  /** the root helper's; only in the layout of a system install */
+  readonly helperSocket?: string;
+  /** who starts daemon and helper; only in the layout of a system install */
+  readonly service?: "systemd" | "none";
+  /** build of the installed daemon; only in the layout of a system install */
+  readonly installedBuild?: string;
 }
 
 /** Names of the sockets in a VM's run directory. */
@@ -64,14 +74,16 @@ export interface PathOwner {
 }
 
 /**
- * The layout: XDG base directories, or all of it below `BANGER_HOME`. Pure. An XDG variable that is empty or not absolute is ignored,
- * as the XDG specification asks; a relative `BANGER_HOME` counts from the working directory.
+ * The layout: that of the host's system install when it is this user's, else XDG base directories; all of it below `BANGER_HOME` when
+ * that is set. An XDG variable that is empty or not absolute is ignored, as the XDG specification asks; a relative `BANGER_HOME` counts
+ * from the working directory.
  *
  * A run directory too long for a VM's sockets is replaced by a short one that is derived from it, so that daemon and CLI agree.
  */
 export function resolvePaths(
   env: Readonly<Record<string, string | undefined>>,
   owner: PathOwner = processOwner(),
+  findInstall: (uid: number) => OwnInstall | undefined = readOwnInstall,
 ): Paths {
   const absolute = (name: string): string | undefined => {
     const value = env[name];
@@ -80,6 +92,10 @@ export function resolvePaths(
       : undefined;
   };
   const home = env["BANGER_HOME"] ? resolve(env["BANGER_HOME"]) : undefined;
+  if (home === undefined) {
+    const install = findInstall(owner.uid);
+    if (install) return systemPaths(install);
+  }
   const userHome = absolute("HOME") ?? owner.homeDirectory;
   const base = (variable: string, fallback: string): string =>
     join(absolute(variable) ?? join(userHome, fallback), "banger");
@@ -104,11 +120,34 @@ export function resolvePaths(
           )
         : // Another home of the same user is another install: it must not find this one's daemon.
           shortRunDirectory(stateDirectory, runtime, shared);
-  const runDirectory = runParents.at(-1) ?? shared;
   const cacheDirectory =
     home === undefined ? base("XDG_CACHE_HOME", ".cache") : join(home, "cache");
   return {
     ...(home === undefined ? {} : { home }),
+    ...pathsBelow({ configDirectory, stateDirectory, cacheDirectory }),
+    ...runPaths(runParents),
+    jailDirectory: join(stateDirectory, "jail"),
+  };
+}
+
+function systemPaths({ service, build }: OwnInstall): Paths {
+  const { runDirectory, jailDirectory, helperSocket } = systemLayout;
+  return {
+    ...pathsBelow(systemLayout),
+    ...runPaths([runDirectory]),
+    ...{ jailDirectory, helperSocket, service, installedBuild: build },
+  };
+}
+
+function pathsBelow({
+  configDirectory,
+  stateDirectory,
+  cacheDirectory,
+}: Pick<Paths, "configDirectory" | "stateDirectory" | "cacheDirectory">): Omit<
+  Paths,
+  "runDirectory" | "runParents" | "daemonSocket" | "jailDirectory"
+> {
+  return {
     configDirectory,
     configFile: join(configDirectory, "config.toml"),
     stateDirectory,
@@ -120,10 +159,15 @@ export function resolvePaths(
     cacheDirectory,
     ociCacheDirectory: join(cacheDirectory, "oci"),
     downloadsDirectory: join(cacheDirectory, "downloads"),
-    runDirectory,
-    runParents,
-    daemonSocket: join(runDirectory, "bangerd.sock"),
   };
+}
+
+function runPaths(
+  runParents: readonly [string, ...string[]],
+): Pick<Paths, "runDirectory" | "runParents" | "daemonSocket"> {
+  const runDirectory = runParents.at(-1) ?? runParents[0];
+  const daemonSocket = join(runDirectory, "bangerd.sock");
+  return { runDirectory, runParents, daemonSocket };
 }
 
 /** The account's home, whatever HOME says; HOME where there is no account of this number. */
@@ -168,7 +212,7 @@ function fitRunDirectory(
   wanted: string,
   runtime: string | undefined,
   shared: string,
-): readonly string[] {
+): readonly [string, ...string[]] {
   return wanted === shared || fitsVmSockets(wanted)
     ? [wanted]
     : shortRunDirectory(wanted, runtime, shared);
@@ -179,7 +223,7 @@ function shortRunDirectory(
   name: string,
   runtime: string | undefined,
   shared: string,
-): readonly string[] {
+): readonly [string, ...string[]] {
   const hash = createHash("sha256").update(name).digest("hex").slice(0, 12);
   const inRuntime =
     runtime === undefined ? undefined : join(runtime, "banger", hash);

@@ -1,7 +1,5 @@
 import { createHash } from "node:crypto";
-import { stat } from "node:fs/promises";
 import { userInfo } from "node:os";
-import { join } from "node:path";
 import {
   asClass,
   asFunction,
@@ -13,11 +11,11 @@ import {
   type Privileged,
   type RootCradle,
   type VmFiles,
-  type VmId,
   type VmStore,
 } from "@banger/core";
 import type { ConfigValues } from "./config/load-config.js";
 import { ExecaCommandRunner } from "./commands/execa-command-runner.js";
+import { diskRequests } from "./disks/disk-requests.js";
 import { InstalledRootDisks } from "./disks/installed-root-disks.js";
 import { RootDiskProbe } from "./disks/root-disk-probe.js";
 import { readHostFacts } from "./facts/host-facts.js";
@@ -28,24 +26,26 @@ import { SsGuestPorts } from "./guest-ports/ss-guest-ports.js";
 import { Ssh2GuestSsh } from "./guest-ssh/ssh2-guest-ssh.js";
 import { DirectoryImageStore } from "./images/directory-image-store.js";
 import { ImageBuilder } from "./images/image-builder.js";
-import { imageFiles } from "./images/image-manifest.js";
+import { installTag } from "./install-tag.js";
 import { FileGuestKeys } from "./keys/file-guest-keys.js";
 import { BridgeNetwork } from "./network/bridge-network.js";
 import { parseBridgeSettings } from "./network/bridge-settings.js";
 import { InMemoryGuestEgress } from "./network/guest-egress.js";
 import { InstalledNetworks } from "./network/network-modes.js";
+import { TapPool } from "./network/tap-pool.js";
 import { lowestPort } from "./network/unprivileged-ports.js";
 import { UserNetwork } from "./network/user-network.js";
 import type { Paths } from "./paths.js";
 import { TcpPortForwards } from "./port-forwards/tcp-port-forwards.js";
 import { SystemHostResolver } from "./resolver/system-host-resolver.js";
+import { HelperPrivileged } from "./privileged/helper-privileged.js";
 import { InProcessPrivileged } from "./privileged/in-process-privileged.js";
 import { NoPrivileged } from "./privileged/no-privileged.js";
+import type { HelperBuild } from "./privileged/ping-request.js";
 import { HostRequirements } from "./setup/requirements.js";
 import { openDatabase } from "./store/database.js";
 import { JsonHandleStore } from "./store/json-handle-store.js";
 import { SqliteVmStore } from "./store/sqlite-vm-store.js";
-import { jailOwner } from "./vmm/firecracker/jail-owner.js";
 import { installedVmms } from "./vmm/installed-vmms.js";
 import { InstalledVmmDrivers } from "./vmm/vmm-drivers.js";
 
@@ -57,6 +57,7 @@ export interface HostInternals {
   readonly requirements: HostRequirements;
   readonly imageBuilder: ImageBuilder;
   readonly rootDiskProbe: RootDiskProbe;
+  readonly tapPool: TapPool;
 }
 
 export type HostRoot = AwilixContainer<RootCradle & HostInternals>;
@@ -67,9 +68,14 @@ export function registerHostServices(
   options: {
     readonly paths: Paths;
     readonly config: Pick<ConfigValues, "images" | "network" | "vmm">;
+    /** of this program; a root helper of another one is worth a warning */
+    readonly build: HelperBuild;
   },
 ): HostRoot {
-  const { paths, config } = options;
+  const { paths, config, build } = options;
+  const { jailerEnabled, jailBase = paths.jailDirectory } =
+    config.vmm.firecracker;
+  const rootDiskRequests = diskRequests({ jailBase });
   return root.register({
     paths: asValue(paths),
     commands: asClass(ExecaCommandRunner).singleton(),
@@ -91,13 +97,14 @@ export function registerHostServices(
       ({
         commands,
         hostFacts,
+        privileged,
       }: {
         commands: CommandRunner;
         hostFacts: HostFacts;
+        privileged: Privileged;
       }) =>
         new ImageBuilder({
-          commands,
-          hostFacts,
+          ...{ commands, hostFacts, privileged },
           mirror: config.images.mirror,
         }),
     ).singleton(),
@@ -118,27 +125,28 @@ export function registerHostServices(
       },
     ).singleton(),
     network: asFunction(
-      ({
-        commands,
-        hostFacts: { isRoot },
-      }: {
+      (cradle: {
         commands: CommandRunner;
         hostFacts: HostFacts;
+        privileged: Privileged;
+        tapPool: TapPool;
+        vmStore: VmStore;
       }) => {
-        const { mode, bridge, address } = config.network;
+        const { commands, hostFacts, privileged, tapPool: pool } = cradle;
+        const { vmStore } = cradle;
+        const { mode, bridge, address, isolate } = config.network;
         const user = new UserNetwork({
-          lowestPort: lowestPort(isRoot),
+          lowestPort: lowestPort(hostFacts.isRoot),
           offset: installOffset(paths.stateDirectory),
         });
         const bridged = new BridgeNetwork({
-          commands,
-          isRoot,
+          ...{ commands, privileged, pool, isolate },
           settings: parseBridgeSettings(bridge, address),
-          install: installTag(paths.stateDirectory),
-          tapOwner: ({ id, runtime }) =>
-            runtime.jailDirectory === undefined
-              ? userInfo().uid
-              : jailUid(id, paths.stateDirectory),
+          install: {
+            tag: installTag(paths.stateDirectory),
+            ownerUid: userInfo().uid,
+          },
+          vms: () => vmStore.list(),
         });
         return new InstalledNetworks(mode, [user, bridged]);
       },
@@ -156,8 +164,13 @@ export function registerHostServices(
         logger: Logger;
         hostFacts: HostFacts;
       }): Privileged => {
-        if (!isRoot) return new NoPrivileged();
-        const { stateDirectory, runDirectory } = paths;
+        const { stateDirectory, runDirectory, helperSocket, service } = paths;
+        if (!isRoot && helperSocket === undefined) return new NoPrivileged();
+        if (!isRoot && helperSocket !== undefined)
+          return new HelperPrivileged({
+            ...{ socketPath: helperSocket, service, build, logger },
+            uid: userInfo().uid,
+          });
         const install = {
           owner: { uid: 0, gid: 0 },
           stateDirectory,
@@ -176,32 +189,47 @@ export function registerHostServices(
         hostFacts: HostFacts;
       }) => {
         const networkMode = config.network.mode;
-        return new HostRequirements({ commands, hostFacts, networkMode });
+        const hasHelper = paths.helperSocket !== undefined;
+        return new HostRequirements({
+          ...{ commands, hostFacts, networkMode, hasHelper },
+        });
       },
     ).singleton(),
     rootDiskProbe: asFunction(
-      ({
-        commands,
-        hostFacts,
-      }: {
-        commands: CommandRunner;
-        hostFacts: HostFacts;
-      }) => new RootDiskProbe({ commands, hostFacts }),
+      ({ privileged }: { privileged: Privileged }) =>
+        new RootDiskProbe({
+          privileged,
+          jailerEnabled,
+          requests: rootDiskRequests,
+        }),
     ).singleton(),
     rootDisks: asFunction(
       (cradle: {
         commands: CommandRunner;
         logger: Logger;
+        privileged: Privileged;
         rootDiskProbe: RootDiskProbe;
       }) => {
-        const { commands, logger, rootDiskProbe } = cradle;
-        const imageFile = (id: string): string =>
-          join(paths.imagesDirectory, id, imageFiles.rootfs);
+        const { commands, logger, privileged, rootDiskProbe } = cradle;
+        const { stateDirectory } = paths;
         return new InstalledRootDisks({
-          commands,
-          logger,
-          rootDiskProbe,
-          imageFile,
+          ...{ commands, logger, privileged, rootDiskProbe, stateDirectory },
+          requests: rootDiskRequests,
+        });
+      },
+    ).singleton(),
+    tapPool: asFunction(
+      (cradle: {
+        commands: CommandRunner;
+        logger: Logger;
+        privileged: Privileged;
+      }) => {
+        const { commands, logger, privileged } = cradle;
+        const { mode, tapPoolSize } = config.network;
+        return new TapPool({
+          ...{ commands, logger, privileged },
+          install: installTag(paths.stateDirectory),
+          size: mode === "bridge" ? tapPoolSize : 0,
         });
       },
     ).singleton(),
@@ -224,18 +252,18 @@ export function registerHostServices(
       ({
         commands,
         logger,
-        hostFacts,
+        privileged,
       }: {
         commands: CommandRunner;
         logger: Logger;
-        hostFacts: HostFacts;
+        privileged: Privileged;
       }) => {
         const { firecracker } = config.vmm;
         return new InstalledVmmDrivers({
           installed: installedVmms({
             commands,
             logger,
-            hostFacts,
+            privileged,
             paths,
             firecracker,
           }),
@@ -243,16 +271,6 @@ export function registerHostServices(
       },
     ).singleton(),
   });
-}
-
-async function jailUid(id: VmId, stateDirectory: string): Promise<number> {
-  return jailOwner(id, await stat(stateDirectory)).uid;
-}
-
-/** What two installs on one host tell their network devices apart by. */
-function installTag(stateDirectory: string): string {
-  const hash = createHash("sha256").update(stateDirectory);
-  return hash.digest("hex").slice(0, 8);
 }
 
 /** Two installs on one host, such as two users' or a test's, begin at different loopback addresses. */

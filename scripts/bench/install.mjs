@@ -27,6 +27,8 @@ export function removeInstalls() {
 export class BenchInstall {
   home = mkdtempSync(join(tmpdir(), "banger-bench-"));
   env = { ...process.env, BANGER_HOME: this.home, NO_COLOR: "1" };
+  /** where its images are */
+  images = join(this.home, "state/images");
   #agent = new Agent({ keepAlive: true });
 
   /** @param images directory to share; without it there are none */

@@ -1,9 +1,11 @@
 import { lstat, mkdtemp, mkdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { VmHandles, VmmLaunch } from "@banger/core";
 import {
   fakeImage,
+  fakeInstall,
+  FakePrivileged,
   fakeVm,
   fakeVmId,
   memoryLogger,
@@ -39,8 +41,14 @@ async function setUp(options: {
   });
   const commands = new ExecaCommandRunner();
   const program = firecracker.firecracker;
+  const install = fakeInstall({
+    owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
+    stateDirectory: directory,
+  });
+  const privileged = new FakePrivileged(commands, install);
+  if (!isRoot) privileged.kind = "none";
   const driver = new FirecrackerDriver({
-    commands,
+    privileged,
     logger: memoryLogger(),
     program: new FirecrackerProgram({ commands, program }),
     kernels: new FirecrackerKernels({
@@ -48,19 +56,19 @@ async function setUp(options: {
       kernelsDirectory: join(directory, "kernels"),
     }),
     settings: {
+      firecracker: program,
       jailer: firecracker.jailer,
       jailerEnabled: options.jailed,
       jailBase: join(directory, "jails"),
     },
-    hostFacts: { isRoot },
-    stateDirectory: directory,
   });
   const id = fakeVmId(0x77);
   const own = join(directory, "vms", id);
   await mkdir(own, { recursive: true, mode: 0o700 });
-  const [kernel, initrdPath, disk] = ["kernel", "boot.initrd", "root.raw"].map(
-    (name) => join(own, name),
-  ) as [string, string, string];
+  const image = fakeImage();
+  const kernel = join(directory, "images", image.id, "vmlinuz");
+  await mkdir(dirname(kernel), { recursive: true });
+  const [initrdPath, disk] = [join(own, "boot.initrd"), join(own, "root.raw")];
   for (const path of [kernel, initrdPath, disk])
     await writeFile(path, Buffer.alloc(4096), { mode: 0o600 });
   const plain = fakeVm({
@@ -71,7 +79,6 @@ async function setUp(options: {
     ...plain,
     runtime: { ...plain.runtime, ...driver.names(plain) },
   };
-  const image = fakeImage();
   const launch: VmmLaunch = {
     vm,
     image: { ...image, files: { ...image.files, kernel } },

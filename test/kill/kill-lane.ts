@@ -257,7 +257,7 @@ function withoutIdentity(entry: string): string {
     .replace(/^process \d+/, "process")
     .replaceAll(/\b[0-9a-f]{12}\b/g, "<id>")
     .replaceAll(/127\.7[78]\.\d+\.\d+|172\.16\.\d+\.\d+/g, "<address>")
-    .replaceAll(/\btap-fc-[0-9a-f]{8}\b/g, "<tap>")
+    .replaceAll(/\btap-(?:fc-[0-9a-f]{8}|pool-[0-9]+)\b/g, "<tap>")
     .replaceAll(/\bfc-rootfs-[0-9a-f]+\b/g, "<disk>")
     .replace(/^block device (loop|dm-)\d+/, "block device $1")
     .replaceAll(/\bkill-[ab]\b/g, "<name>");

@@ -2,8 +2,9 @@ import type { OperationResult } from "./kill-matrix.js";
 import type { PointResult } from "./kill-lane.js";
 import type { KillOperation } from "./operations.js";
 
-/** Which table of the document it is: what the operations work on, and by which driver when that is not the usual one. */
-export type Matrix = KillOperation["subject"] | "vm on Firecracker's API";
+/** Which table of the document it is: what the operations work on, and how when that is not the usual way. */
+export type Matrix =
+  KillOperation["subject"] | "vm on Firecracker's API" | "vm on a bridge";
 
 const begin = (matrix: Matrix): string =>
   `<!-- begin kill matrix: ${matrix} -->`;

@@ -4,7 +4,9 @@ import { parseArgs } from "node:util";
 import { provideFirecracker } from "../firecracker/provide-firecracker.js";
 import { provideImages, repository } from "../install.js";
 import { isEgressLive } from "../outside.js";
+import { runVariables } from "../run-variables.js";
 import { FirecrackerRun } from "../second-run/firecracker-run.js";
+import { NamespaceRun } from "../second-run/namespace-run.js";
 import { unmetNeed } from "../second-run/needs.js";
 import type { PointResult } from "./kill-lane.js";
 import { runKillMatrix, type OperationResult } from "./kill-matrix.js";
@@ -22,11 +24,12 @@ const document = join(repository, "docs/reliability.md");
 
 const drivers = ["qemu", "firecracker"] as const;
 
-const usage = `npm run test:kill -- [--driver qemu|firecracker] [--only start,stop] [--sample N] [--lanes N] [--write]
+const usage = `npm run test:kill -- [--driver qemu|firecracker] [--bridge] [--only start,stop] [--sample N] [--lanes N] [--write]
 
 Kills the daemon with SIGKILL just before and just after every call of every operation, with real guests, and looks for leaks.
   --driver NAME qemu, the default, or firecracker: over the contract server, with guests on a bridge, in network namespaces; root only.
                 Images do not depend on it and are left out
+  --bridge      with QEMU, too, guests are on a bridge, in network namespaces; root only. Images are left out
   --only LIST   these operations: ${killOperations.map(({ name }) => name).join(", ")}
   --sample N    every Nth point of each
   --lanes N     installs side by side, default 2; one on a bridge
@@ -39,6 +42,7 @@ async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       driver: { type: "string", default: drivers[0] },
+      bridge: { type: "boolean", default: false },
       only: { type: "string" },
       sample: { type: "string", default: "1" },
       lanes: { type: "string", default: "2" },
@@ -48,10 +52,11 @@ async function main(): Promise<number> {
   });
   const driver = drivers.find((name) => name === values.driver);
   const [sample, lanes] = [Number(values.sample), Number(values.lanes)];
+  const isOnBridge = values.bridge || driver === "firecracker";
   // Which operations there are depends on the network mode there.
-  if (driver === "firecracker" && !isEgressLive && !values.help)
-    return againInNamespace();
-  const operations = chosen(values.only, driver);
+  if (driver && isOnBridge && !isEgressLive && !values.help)
+    return againInNamespace(driver);
+  const operations = chosen(values.only, isOnBridge);
   if (
     values.help ||
     !driver ||
@@ -66,9 +71,8 @@ async function main(): Promise<number> {
   for (const subject of ["vm", "image"] as const) {
     const mine = operations.filter((one) => one.subject === subject);
     if (mine.length === 0) continue;
-    const isUsual = driver === drivers[0];
     const results = await runAll(
-      isUsual || subject === "image" ? subject : "vm on Firecracker's API",
+      subject === "image" ? subject : matrixOf(driver, isOnBridge),
       mine,
       { sample, lanes },
       values.write,
@@ -123,27 +127,43 @@ function print(result: PointResult): void {
   );
 }
 
-/** This program again, with what it needs to make guests run on Firecracker's API. @returns its exit status */
-async function againInNamespace(): Promise<number> {
+function matrixOf(
+  driver: (typeof drivers)[number],
+  isOnBridge: boolean,
+): Matrix {
+  if (driver === "firecracker") return "vm on Firecracker's API";
+  return isOnBridge ? "vm on a bridge" : "vm";
+}
+
+/** This program again, with what it needs to make guests run on a bridge. @returns its exit status */
+async function againInNamespace(
+  driver: (typeof drivers)[number],
+): Promise<number> {
   const need = unmetNeed();
   if (need !== undefined) {
-    console.error(`the kills on Firecracker's API cannot run: ${need}`);
+    console.error(`the kills with guests on a bridge cannot run: ${need}`);
     return 1;
   }
+  if (driver === "qemu")
+    return NamespaceRun.with((run) =>
+      run.node(process.argv.slice(1), {
+        [runVariables.config]: '[network]\nmode = "bridge"\n',
+      }),
+    );
   return FirecrackerRun.with(async (run) => {
     const programs = await provideFirecracker(join(run.directory, "contract"));
     return run.node(process.argv.slice(1), programs);
   });
 }
 
-/** @param driver images are built without one */
+/** @param isOnBridge images are built without a network, and without a way to a mirror they are not */
 function chosen(
   only: string | undefined,
-  driver: (typeof drivers)[number] | undefined,
+  isOnBridge: boolean,
 ): readonly KillOperation[] | undefined {
   if (only === undefined)
     return killOperations.filter(
-      ({ subject }) => subject === "vm" || driver === drivers[0],
+      ({ subject }) => subject === "vm" || !isOnBridge,
     );
   const names = only.split(",").map((name) => name.trim());
   const found = killOperations.filter(({ name }) => names.includes(name));

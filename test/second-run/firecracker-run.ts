@@ -1,10 +1,8 @@
-import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { constants, tmpdir } from "node:os";
-import { join } from "node:path";
-import { Install, provideImages, type SharedImages } from "../install.js";
+import type { ChildProcess } from "node:child_process";
+import { rmSync } from "node:fs";
+import { Install } from "../install.js";
 import { runVariables } from "../run-variables.js";
-import { NetworkNamespaces } from "./network-namespaces.js";
+import { NamespaceRun } from "./namespace-run.js";
 
 /** The programs that run guests. */
 export interface FirecrackerPrograms {
@@ -12,53 +10,22 @@ export interface FirecrackerPrograms {
   readonly jailer: string | undefined;
 }
 
-/** How long what is interrupted may take to end, ms. */
-const graceMs = 15_000;
-
-/**
- * Gives programs what a run on Firecracker's API needs: the image, two network namespaces and a folder for everything temporary. All of
- * it goes with the run, also after SIGINT and SIGTERM.
- */
+/** A run in network namespaces in which guests are on Firecracker's API. */
 export class FirecrackerRun {
-  /** goes with the run */
-  readonly directory: string;
-  readonly #images: SharedImages;
-  readonly #namespaces: NetworkNamespaces;
-  #child: ChildProcess | undefined;
-  #interruptedBy: NodeJS.Signals | undefined;
+  readonly #run: NamespaceRun;
 
-  private constructor(
-    directory: string,
-    images: SharedImages,
-    namespaces: NetworkNamespaces,
-  ) {
-    this.directory = directory;
-    this.#images = images;
-    this.#namespaces = namespaces;
+  private constructor(run: NamespaceRun) {
+    this.#run = run;
   }
 
   /** Makes everything, and removes it when `use` has ended, however it does. */
   static async with<T>(use: (run: FirecrackerRun) => Promise<T>): Promise<T> {
-    // The image first: it may have to be built, and the namespaces have no way to a mirror.
-    const images = provideImages();
-    const directory = mkdtempSync(join(tmpdir(), "banger-fc-"));
-    try {
-      const namespaces = NetworkNamespaces.make();
-      const run = new FirecrackerRun(directory, images, namespaces);
-      const interrupt = (signal: NodeJS.Signals): void => {
-        run.#interrupt(signal);
-      };
-      process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
-      try {
-        return await use(run);
-      } finally {
-        namespaces.remove();
-        process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
-      }
-    } finally {
-      rmSync(directory, { recursive: true, force: true });
-      images.remove();
-    }
+    return NamespaceRun.with((run) => use(new FirecrackerRun(run)));
+  }
+
+  /** goes with the run */
+  get directory(): string {
+    return this.#run.directory;
   }
 
   /**
@@ -69,75 +36,33 @@ export class FirecrackerRun {
     argv: readonly string[],
     programs: FirecrackerPrograms,
   ): Promise<number> {
-    return this.#end(this.#start(argv, programs, "inherit"));
+    return this.#run.node(argv, {
+      [runVariables.config]: renderSettings(programs),
+    });
   }
 
   /** Runs a guest's first command. @returns what the CLI wrote to stderr, when it failed */
   async problem(programs: FirecrackerPrograms): Promise<string | undefined> {
     const settings = renderSettings(programs);
-    const install = new Install(settings, this.#images.directory);
+    const install = new Install(settings, this.#run.imagesDirectory);
     const size = ["--memory", "256M", "--disk-size", "64M"];
     const banger = (...args: string[]): ChildProcess => {
       const [, program = "", ...rest] = install.command(args);
       const env = { BANGER_HOME: install.path, NO_COLOR: "1" };
-      return this.#start([program, ...rest], programs, "pipe", env);
+      return this.#run.start([program, ...rest], env, "pipe");
     };
     try {
       const child = banger("vm", "run", "--rm", ...size, "--", "true");
       const stderr: Buffer[] = [];
       child.stderr?.on("data", (chunk: Buffer) => stderr.push(chunk));
       child.stdout?.resume();
-      const status = await this.#end(child);
+      const status = await this.#run.end(child);
       return status === 0 ? undefined : Buffer.concat(stderr).toString();
     } finally {
-      if (this.#interruptedBy === undefined)
-        await this.#end(banger("daemon", "stop"));
+      if (!this.#run.isInterrupted)
+        await this.#run.end(banger("daemon", "stop"));
       rmSync(install.path, { recursive: true, force: true });
     }
-  }
-
-  #start(
-    argv: readonly string[],
-    programs: FirecrackerPrograms,
-    output: "inherit" | "pipe",
-    env: Readonly<Record<string, string>> = {},
-  ): ChildProcess {
-    if (this.#interruptedBy !== undefined)
-      throw new Error(`ended by ${this.#interruptedBy}`);
-    const [file, ...args] = this.#namespaces.command([
-      process.execPath,
-      ...argv,
-    ]);
-    const child = spawn(file, args, {
-      stdio: ["ignore", output, output],
-      env: {
-        ...process.env,
-        ...this.#namespaces.environment,
-        [runVariables.images]: this.#images.directory,
-        [runVariables.config]: renderSettings(programs),
-        TMPDIR: this.directory,
-        ...env,
-      },
-    });
-    this.#child = child;
-    return child;
-  }
-
-  #end(child: ChildProcess): Promise<number> {
-    return new Promise<number>((resolve, reject) => {
-      child.once("error", reject);
-      child.once("close", (status, signal) => {
-        resolve(status ?? 128 + constants.signals[signal ?? "SIGKILL"]);
-      });
-    });
-  }
-
-  /** A terminal sends it to the whole group, others to this process alone. */
-  #interrupt(signal: NodeJS.Signals): void {
-    this.#interruptedBy = signal;
-    const child = this.#child;
-    child?.kill(signal);
-    setTimeout(() => child?.kill("SIGKILL"), graceMs).unref();
   }
 }
 

@@ -31,6 +31,8 @@ export interface ApiClientOptions {
   readonly build?: string;
   /** without it a daemon that does not run is an error */
   readonly control?: DaemonControl;
+  /** thrown when the daemon is of another build, for a daemon that is not ours to replace by one of our build */
+  readonly outdated?: Error;
   /** how long an interrupted operation may clean up before its client leaves, ms; default 15 s */
   readonly cleanUpLimitMs?: number;
 }
@@ -197,6 +199,8 @@ export class ApiClient {
         if (control && mayStart && isAbsent(error)) {
           mayStart = false;
           await control.start(request.signal);
+        } else if (this.#options.outdated && isOutdated(error)) {
+          throw this.#options.outdated;
         } else if (control && mayReplace && isOutdated(error)) {
           mayReplace = false;
           await this.#replace(control, request.signal);

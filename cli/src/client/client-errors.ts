@@ -67,3 +67,28 @@ export class UnexpectedAnswerError extends BangerError {
     });
   }
 }
+
+/** The daemon of the system install, which systemd keeps, is not there. */
+export class DaemonServiceError extends BangerError {
+  override readonly code = "ERR_DAEMON_SERVICE";
+  override readonly kind = "unavailable";
+  constructor(socketPath: string) {
+    super(`the daemon of the system install does not answer at ${socketPath}`, {
+      hint: "Start it anew, VMs run on: sudo banger system restart. Why it ended: journalctl -u bangerd -n 30",
+    });
+  }
+}
+
+/** This command is of another build than the system install. */
+export class InstallOutdatedError extends BangerError {
+  override readonly code = "ERR_INSTALL_OUTDATED";
+  override readonly kind = "conflict";
+  constructor(installed: string, own: string) {
+    super(
+      `the system install is of build ${installed}, this command of build ${own}`,
+      {
+        hint: "Bring the install up to date with this command: sudo banger system install; or use the one that is installed",
+      },
+    );
+  }
+}

@@ -13,6 +13,8 @@ const longestPauseMs = 2000;
 const mostOutBytes = 1024 * 1024;
 
 export interface DaemonProgram {
+  /** the Node.js that runs it; default: the one that runs this */
+  readonly node?: string;
   /** what node runs: its flags, the script, its arguments */
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -96,9 +98,9 @@ export class DaemonLauncher implements DaemonControl {
 
   async #spawn(out: number): Promise<SpawnedDaemon> {
     const { spawn } = await import("node:child_process");
-    const { args, env } = this.#program;
+    const { node = process.execPath, args, env } = this.#program;
     const { home } = this.#paths;
-    const child = spawn(process.execPath, args, {
+    const child = spawn(node, args, {
       detached: true,
       stdio: ["ignore", out, out],
       cwd: "/",
@@ -188,7 +190,8 @@ async function isAlive(pid: number): Promise<boolean> {
   }
 }
 
-async function answers(socketPath: string): Promise<boolean> {
+/** Whether somebody listens at a socket. */
+export async function answers(socketPath: string): Promise<boolean> {
   const { connect } = await import("node:net");
   return new Promise((resolve) => {
     const socket = connect(socketPath);

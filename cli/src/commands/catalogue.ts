@@ -13,6 +13,13 @@ import {
   pluginShow,
 } from "./plugin.js";
 import { setup } from "./setup.js";
+import {
+  systemInstall,
+  systemRestart,
+  systemRunHelper,
+  systemStatus,
+  systemUninstall,
+} from "./system.js";
 import { version } from "./version.js";
 import { vmCreate } from "./vm-create.js";
 import { vmExec } from "./vm-exec.js";
@@ -31,6 +38,7 @@ import { vmShow } from "./vm-show.js";
 import { vmSsh } from "./vm-ssh.js";
 import { vmStats } from "./vm-stats.js";
 import { vmTouch } from "./vm-touch.js";
+import { vmWhyBlocked } from "./vm-why-blocked.js";
 
 /** First words that have commands below them, and what those are about. */
 export const groups: Readonly<Record<string, string>> = {
@@ -40,6 +48,7 @@ export const groups: Readonly<Record<string, string>> = {
   operation: "Look at what the daemon does, and cancel it",
   config: "Look at the configuration",
   daemon: "Look at the daemon and end it",
+  system: "Install banger for a user, with a root helper, and remove it",
 };
 
 /** Every command, in the order of the help text. */
@@ -64,6 +73,7 @@ export const catalogue: readonly CommandDefinition[] = [
   vmStats,
   vmHealth,
   vmPing,
+  vmWhyBlocked,
   imageList,
   imageShow,
   imageBuild,
@@ -81,6 +91,11 @@ export const catalogue: readonly CommandDefinition[] = [
   daemonLogs,
   doctor,
   setup,
+  systemInstall,
+  systemStatus,
+  systemRestart,
+  systemUninstall,
+  systemRunHelper,
   completion,
   version,
 ];

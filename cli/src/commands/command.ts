@@ -47,6 +47,8 @@ export interface Cli {
   readonly io: Io;
   readonly paths: Paths;
   readonly build: Build;
+  /** the script that works on the system install */
+  readonly systemProgram: string;
   /** starts the daemon when it does not run */
   readonly client: ApiClient;
   /** takes any daemon that runs, and starts none */

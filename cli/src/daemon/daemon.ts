@@ -21,6 +21,7 @@ import {
   LogLimiter,
   operationRoutes,
   pluginRoutes,
+  readInstallRecord,
   usualRequest,
   vmRoutes,
   type DaemonFacts,
@@ -124,6 +125,9 @@ export class Daemon {
     const { imageStore, operations } = root.cradle;
     if (imageStore instanceof DirectoryImageStore)
       await imageStore.removeStaging();
+    const { tapPool, vmStore } = root.cradle;
+    // Before anything starts or stops a VM: from then on it knows whose every device is.
+    await tapPool.start(await vmStore.list());
     const reconciled = operations.run(
       "reconcile VMs",
       {},
@@ -160,6 +164,8 @@ export class Daemon {
       ]),
     );
     await this.#ended("cleanups", this.#vmService.close());
+    const { tapPool } = this.#options.root.cradle;
+    await this.#ended("the pool of TAP devices", tapPool.stop());
     await this.#server.close();
     await this.#useRecorder.close();
     // In the order in which they need each other: awilix would dispose of all at once.
@@ -226,6 +232,7 @@ export class Daemon {
       vmFiles,
       hostFacts,
       rootDiskProbe,
+      privileged,
       network,
       paths,
     } = root.cradle;
@@ -238,6 +245,7 @@ export class Daemon {
       ...{ requirements, network, imageStore, vmStore, vmFiles, hostFacts },
       vmm: { vmmDrivers, request: usualRequest(config.values) },
       rootDisk: { rootDiskProbe, directory: paths.stateDirectory },
+      privileges: { privileged, install: () => readInstallRecord() },
       defaultImage: config.values.vmDefaults.image,
       reconcileReport: () => this.#reconcileReport,
     });

@@ -5,6 +5,7 @@ import {
   readHostFacts,
   resolvePaths,
   setPluginEnabled,
+  systemLayout,
   takeInstanceLock,
   type DaemonFacts,
   type HostRoot,
@@ -51,6 +52,10 @@ export async function runDaemon({
   const packageRoots = {
     from: [
       import.meta.filename,
+      // Before the owner's own: the helper carries out the requests of the same code.
+      ...(paths.helperSocket === undefined
+        ? []
+        : [join(systemLayout.pluginsDirectory, "package.json")]),
       join(paths.configDirectory, "plugins", "package.json"),
     ],
   };

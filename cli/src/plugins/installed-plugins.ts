@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
 import {
   parsePluginManifest,
@@ -63,17 +64,19 @@ export async function importPlugin(
   return module.plugin;
 }
 
+/** Directory of an installed package; links are followed. @throws PluginManifestError when it is not installed */
+export function packageDirectory(
+  packageName: string,
+  roots: PackageRoots,
+): string {
+  return dirname(findPackageJson(packageName, roots));
+}
+
 function readPackageJson(
   packageName: string,
   roots: PackageRoots,
 ): Record<string, unknown> {
-  const path = resolve(`${packageName}/package.json`, roots);
-  if (path === undefined) {
-    throw new PluginManifestError(
-      packageName,
-      "it is not installed, or hides its package.json",
-    );
-  }
+  const path = findPackageJson(packageName, roots);
   try {
     return JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
   } catch (error) {
@@ -83,6 +86,15 @@ function readPackageJson(
       error,
     );
   }
+}
+
+function findPackageJson(packageName: string, roots: PackageRoots): string {
+  const path = resolve(`${packageName}/package.json`, roots);
+  if (path !== undefined) return path;
+  throw new PluginManifestError(
+    packageName,
+    "it is not installed, or hides its package.json",
+  );
 }
 
 function resolve(

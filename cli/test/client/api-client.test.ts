@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { ApiClient, type DaemonControl } from "../../src/client/api-client.js";
+import { InstallOutdatedError } from "../../src/client/client-errors.js";
 import { operation, refusal, startFakeDaemon } from "../fake-daemon.js";
 import { temporaryDirectory } from "../temporary-directory.js";
 
@@ -211,5 +212,22 @@ describe("ApiClient", () => {
       code: "ERR_DAEMON_OUTDATED",
     });
     expect(futile.start).toHaveBeenCalledOnce();
+  });
+
+  it("leaves a daemon that is not its own to replace", async () => {
+    const home = await temporaryDirectory();
+    const { socketPath, requests } = await startFakeDaemon(home, {
+      "GET /v1/vms": refusal(409, outdated),
+    });
+    const mine = control();
+    const client = new ApiClient({
+      ...{ socketPath, build: "b1", control: mine },
+      outdated: new InstallOutdatedError("b0", "b1"),
+    });
+    await expect(client.read("/v1/vms")).rejects.toMatchObject({
+      code: "ERR_INSTALL_OUTDATED",
+    });
+    expect(requests).toHaveLength(1);
+    expect(mine.start).not.toHaveBeenCalled();
   });
 });

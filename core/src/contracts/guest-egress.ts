@@ -26,12 +26,31 @@ export interface Refusal {
   readonly count: number;
 }
 
+/** What a guest may open connections to beyond its host, and whether what it is refused is noted. */
+export interface EgressInForce {
+  /** `listed`: what `allow` says and nothing else */
+  readonly kind: "closed" | "open" | "listed";
+  /** as the owner wrote them; with `listed` only */
+  readonly allow?: readonly string[];
+  /** are refusals noted? Not where the VMM itself refuses. */
+  readonly recorded: boolean;
+}
+
+/** What `vm why-blocked` tells of a VM. */
+export interface VmRefusals {
+  readonly egress: EgressInForce;
+  /** newest first */
+  readonly refusals: readonly Refusal[];
+}
+
 /** Decides and reports what guests may reach. */
 export interface EgressPolicy {
-  /** May this guest have names resolved that are beyond the host's own VMs? Pure. */
+  /** May this guest have names resolved that are beyond the host's own VMs? Does nothing but note a refusal. */
   mayResolve(guestIp: string, name: string): boolean;
-  /** Awaited before the guest gets the answer, so that it can use it at once. */
+  /** Awaited before the guest gets the answer, so that it can use it at once; rejects when it could not. */
   resolved(answer: ResolvedName): Promise<void>;
+  /** What is in force for this VM while it runs. Pure. */
+  inForce(vm: VmRecord): EgressInForce;
   /** Newest first. */
   refusals(vm: VmRecord, signal: AbortSignal): Promise<readonly Refusal[]>;
 }
@@ -51,6 +70,8 @@ export interface GuestEgress {
   nameOf(guestIp: string, address: string): string | undefined;
   /** Forgets what a guest was told. Idempotent. */
   forget(guestIp: string): void;
+  /** Without a policy: closed, and nothing is noted. Pure. */
+  inForce(vm: VmRecord): EgressInForce;
   /** None without a policy. */
   refusals(vm: VmRecord, signal: AbortSignal): Promise<readonly Refusal[]>;
 }

@@ -32,6 +32,7 @@ export interface Network {
   addresses(lease: number, id: VmId): NetworkAddresses;
   /**
    * The names that the next `prepare` of this VM uses: the same until `remove`. Makes nothing, but nobody else gets them meanwhile.
+   * @param vm says already what its VMM is called during this run
    */
   names(vm: VmRecord): NetworkNames;
   /** Pure: what the guest configures on its first interface. */
@@ -51,8 +52,8 @@ export interface Network {
 
 /**
  * The bit of a packet's mark that lets it through between a bridge of guests and whatever is beyond the host. The network drops what has
- * not got it, right after the mangle table of the kernel's forward hook, and takes it away there; only a rule in mangle's FORWARD can set
- * it, as it is taken from what arrives.
+ * not got it, right after the priority of mangle in the kernel's forward hook, and takes it away there; only a rule of that hook and
+ * priority can set it, as it is taken from what arrives.
  * Between the bits that others use: the CNI portmap plugin's 0x2000 and kube-proxy's 0x4000 above, Cilium's 0x0f00 below.
  */
 export const forwardMark = 0x1000;

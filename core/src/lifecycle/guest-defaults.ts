@@ -34,9 +34,6 @@ export function guestDefaults(input: {
       "/etc/hosts": file(
         `127.0.0.1 localhost\n127.0.1.1 ${vm.runtime.dnsName} ${vm.name}\n::1 localhost ip6-localhost ip6-loopback\n`,
       ),
-      "/etc/resolv.conf": file(
-        network.nameservers.map((ip) => `nameserver ${ip}\n`).join(""),
-      ),
       "/etc/machine-id": file(`${machineId}\n`, 0o444),
       [authorizedKeysPath]: file(`${authorizedKey}\n`),
       "/etc/ssh/ssh_host_ed25519_key": file(hostKey.privateKey, 0o600),
@@ -46,6 +43,17 @@ export function guestDefaults(input: {
     units: {},
     archives: {},
   };
+}
+
+/** Lets the guest ask its network's name servers, unless a plugin has said whom it is to ask. Pure. */
+export function withNameservers(guest: GuestConfig): GuestConfig {
+  const path = "/etc/resolv.conf";
+  if (Object.hasOwn(guest.files, path)) return guest;
+  const content = guest.network.nameservers
+    .map((ip) => `nameserver ${ip}\n`)
+    .join("");
+  const file = { kind: "file", content, mode: 0o644 } as const;
+  return { ...guest, files: { ...guest.files, [path]: file } };
 }
 
 /** Name of the guest agent's port, as qemu-guest-agent looks for it. */

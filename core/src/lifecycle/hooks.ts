@@ -10,7 +10,7 @@ import type { GuestConfig } from "../model/guest-config.js";
 import type { Image } from "../model/image.js";
 import type { Json } from "../model/json.js";
 import type { MachineConfig } from "../model/machine-config.js";
-import type { VmHandles, VmRecord } from "../model/vm.js";
+import type { VmHandles, VmId, VmRecord } from "../model/vm.js";
 import type { Progress } from "./operation.js";
 
 /** What every tap receives last; made for one plugin and one call. */
@@ -76,6 +76,8 @@ export interface ConfigChangeContext extends HookContext {
 }
 
 export interface DoctorContext extends HookContext {
+  /** of every VM that has a record, whatever its state: what carries another id is nobody's */
+  readonly vmIds: () => Promise<readonly VmId[]>;
   readonly report: (check: Check) => void;
 }
 

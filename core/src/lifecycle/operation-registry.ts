@@ -1,6 +1,7 @@
 import type { Logger } from "../contracts/logger.js";
 import { CancelledError, isBangerError } from "../errors.js";
 import type { OperationRecord } from "../model/operation-record.js";
+import { asPartOf } from "./current-operation.js";
 import {
   OperationAmbiguousError,
   OperationEndedError,
@@ -71,7 +72,7 @@ export class OperationRegistry {
     this.#operations.set(operation.id, tracked);
     operation.logger.info("Operation began", { what: tracked.what });
     try {
-      const value = await work(operation);
+      const value = await asPartOf(operation.id, () => work(operation));
       this.#end(operation, tracked);
       return value;
     } catch (thrown) {

@@ -3,6 +3,7 @@ import type {
   AgentOutput,
   GuestAgent,
 } from "../contracts/guest.js";
+import type { GuestEgress, VmRefusals } from "../contracts/guest-egress.js";
 import type { GuestPorts } from "../contracts/guest-ports.js";
 import type { HostResolver } from "../contracts/host-resolver.js";
 import type { Network } from "../contracts/network.js";
@@ -31,6 +32,7 @@ import type { VmService } from "./vm-service.js";
 export class GuestService {
   readonly #vmService: VmService;
   readonly #guestAgent: GuestAgent;
+  readonly #guestEgress: GuestEgress;
   readonly #guestPorts: GuestPorts;
   readonly #hostResolver: HostResolver;
   readonly #network: Network;
@@ -42,6 +44,7 @@ export class GuestService {
   constructor(deps: {
     vmService: VmService;
     guestAgent: GuestAgent;
+    guestEgress: GuestEgress;
     guestPorts: GuestPorts;
     hostResolver: HostResolver;
     network: Network;
@@ -52,6 +55,7 @@ export class GuestService {
   }) {
     this.#vmService = deps.vmService;
     this.#guestAgent = deps.guestAgent;
+    this.#guestEgress = deps.guestEgress;
     this.#guestPorts = deps.guestPorts;
     this.#hostResolver = deps.hostResolver;
     this.#network = deps.network;
@@ -126,6 +130,18 @@ export class GuestService {
     throw new VmStateError(`${vm.name} has just ended`, {
       hint: `Start it: banger vm start ${vm.name}`,
     });
+  }
+
+  /**
+   * What a running guest wanted to reach and was refused, and by what.
+   * @throws VmStateError, or what reading the host's rules fails with
+   */
+  async refusals(reference: string, signal: AbortSignal): Promise<VmRefusals> {
+    const vm = await this.#vmService.getRunning(reference);
+    return {
+      egress: this.#guestEgress.inForce(vm),
+      refusals: await this.#guestEgress.refusals(vm, signal),
+    };
   }
 
   /**

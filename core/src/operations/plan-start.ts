@@ -5,6 +5,7 @@ import {
   firstNic,
   guestDefaults,
   machineDefaults,
+  withNameservers,
 } from "../lifecycle/guest-defaults.js";
 import type { OperationContext } from "../lifecycle/operation.js";
 import type { GuestConfig } from "../model/guest-config.js";
@@ -45,7 +46,7 @@ export async function planStart(
     operation,
   );
   return {
-    guest,
+    guest: withNameservers(guest),
     machine: await planMachine(deps, vm, image, plugins, operation),
   };
 }

@@ -127,9 +127,11 @@ export function createStartVm(deps: StartVmDeps): StartVm {
   ): Promise<Partial<VmRuntime>> => {
     const driver = vmmDrivers.get(choice.driver);
     const { diskFormats } = driver.features;
+    const names = driver.names(vm);
+    const runtime = { ...withoutVmmNames(vm.runtime), ...names };
     return {
-      ...driver.names(vm),
-      ...network.names(vm),
+      ...names,
+      ...network.names({ ...vm, runtime }),
       driver: choice.driver,
       accel: choice.accel,
       rootDisk: await rootDisks.choose(vm, diskFormats, image, signal),

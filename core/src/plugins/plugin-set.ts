@@ -238,6 +238,7 @@ export class PluginSet {
     await this.#hooks.doctor.promise(
       this.#call(caller, { faults }, (base, plugin) => ({
         ...base,
+        vmIds: async () => (await this.#vmStore.list()).map(({ id }) => id),
         report: (check: Check) => checks.get(plugin)?.push(check),
       })),
     );

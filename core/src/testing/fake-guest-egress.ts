@@ -1,4 +1,5 @@
 import type {
+  EgressInForce,
   EgressPolicy,
   GuestEgress,
   Refusal,
@@ -38,6 +39,10 @@ export class FakeGuestEgress implements GuestEgress {
   forget(guestIp: string): void {
     const kept = this.answers.filter((answer) => answer.guestIp !== guestIp);
     this.answers.splice(0, this.answers.length, ...kept);
+  }
+
+  inForce(vm: VmRecord): EgressInForce {
+    return this.policy?.inForce(vm) ?? { kind: "closed", recorded: false };
   }
 
   async refusals(

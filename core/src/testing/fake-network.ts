@@ -48,7 +48,7 @@ export class FakeNetwork implements Network {
     return this.bridgeName;
   }
 
-  names(): NetworkNames {
+  names(_vm: VmRecord): NetworkNames {
     return {};
   }
 

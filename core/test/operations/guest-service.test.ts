@@ -154,6 +154,43 @@ describe("health", () => {
   });
 });
 
+describe("refusals", () => {
+  it("are of a guest that runs, with what is in force", async () => {
+    const { host, vm, guestService, stop } = await bench();
+    expect(await guestService.refusals("web", never)).toEqual({
+      egress: { kind: "closed", recorded: false },
+      refusals: [],
+    });
+    const refusal = {
+      at: "2026-01-02T03:04:05.000Z",
+      protocol: "udp",
+      address: "192.0.2.7",
+      port: 53,
+      count: 1,
+    } as const;
+    host.guestEgress.policy = {
+      mayResolve: () => false,
+      resolved: () => Promise.resolve(),
+      inForce: ({ id }) =>
+        id === vm.id
+          ? { kind: "open", recorded: true }
+          : { kind: "closed", recorded: true },
+      refusals: () => Promise.resolve([refusal]),
+    };
+    expect(await guestService.refusals("web", never)).toEqual({
+      egress: { kind: "open", recorded: true },
+      refusals: [refusal],
+    });
+    await stop();
+    await expect(guestService.refusals("web", never)).rejects.toMatchObject(
+      code("ERR_VM_STATE"),
+    );
+    await expect(guestService.refusals("nosuch", never)).rejects.toMatchObject(
+      code("ERR_VM_NOT_FOUND"),
+    );
+  });
+});
+
 describe("ports", () => {
   const endpoints = async ({
     guestService,

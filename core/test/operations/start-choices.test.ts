@@ -32,6 +32,25 @@ it("asks for a driver by what the VM needs, from the second start on with its di
   expect(requests).toEqual([first, { ...first, diskFormat: "qcow2" }]);
 });
 
+it("tells the network what the VMM is called before that names anything, and records what it names before it is made", async () => {
+  const { host, vmService, recorded } = bench();
+  const jails: (string | undefined)[] = [];
+  host.network.names = ({ runtime }) => {
+    jails.push(runtime.jailDirectory);
+    return { tapDevice: `tap-otter-${String(jails.length)}` };
+  };
+  const { prepare } = host.network;
+  const taps: (string | undefined)[] = [];
+  host.network.prepare = async (vm) => {
+    taps.push((await recorded(vm.id)).tapDevice);
+    await prepare.call(host.network, vm);
+  };
+  const { id } = await vmService.launch({}, fakeOperation());
+  await vmService.restart(id, fakeOperation());
+  expect(jails).toEqual([fakeThings.jail(id), fakeThings.jail(id)]);
+  expect(taps).toEqual(["tap-otter-1", "tap-otter-2"]);
+});
+
 it("records what the driver and the disk are called before they are made", async () => {
   const { host, vmService, recorded } = bench();
   const { ensure } = host.rootDisks;

@@ -57,6 +57,20 @@ describe("doctor", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
+  it("tells the ids of all VMs to whoever looks for what is left", async () => {
+    const seen: string[] = [];
+    const set = setOf({
+      a: (hooks) =>
+        hooks.doctor.tapPromise("a", async ({ vmIds }) => {
+          seen.push(...(await vmIds()));
+        }),
+    });
+    const sections = set.doctor(fakeOperation());
+    await vi.advanceTimersByTimeAsync(0);
+    await sections;
+    expect(seen).toEqual([vm.id]);
+  });
+
   it("has a section for every plugin; a throw and a time-out are failed checks", async () => {
     const check = {
       id: "a.x",

@@ -71,6 +71,28 @@ export const portsAnswer = z.array(
   }),
 );
 
+export const refusalsAnswer = z.object({
+  egress: z.object({
+    kind: z.enum(["closed", "open", "listed"]),
+    allow: z.array(z.string()).exactOptional().meta({
+      description: "what the guest may reach; with `listed`",
+    }),
+    recorded: z.boolean().meta({ description: "are refusals noted?" }),
+  }),
+  refusals: z.array(
+    z.object({
+      at: z.string().meta({
+        description: "of the last attempt; ISO 8601, UTC",
+      }),
+      protocol: z.enum(["tcp", "udp", "icmp", "dns", "other"]),
+      address: z.ipv4().exactOptional(),
+      port: z.number().int().min(0).max(65_535).exactOptional(),
+      name: z.string().exactOptional(),
+      count: z.number().int(),
+    }),
+  ),
+});
+
 export const publishedPort = z.object({
   address: z.ipv4(),
   port,

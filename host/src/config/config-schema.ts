@@ -93,11 +93,11 @@ export const configSchema = z.strictObject({
       }),
       jailer_enabled: z.boolean().default(true).meta({
         description:
-          "when the daemon is root, Firecracker runs in a jail; where the jailer is missing it is not used then",
+          "where the daemon is root or has the root helper, Firecracker runs in a jail; where the jailer is missing it is not used then",
       }),
       jailer_chroot_base: programPath.exactOptional().meta({
         description:
-          "where the jails are; on the file system of the images, as files are linked into a jail; without it `jail` in the state directory",
+          "where the jails are; on the file system of the images, as files are linked into a jail; without it `jail` in the state directory; without effect on the root helper, which has a place of its own",
         unit: "absolute path",
       }),
       ready_timeout: durationValue().prefault(180).meta({
@@ -119,7 +119,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       mode: z.enum(["user", "bridge"]).default("user").meta({
         description:
-          "how new VMs are connected: `user` needs nothing of the host, `bridge` gives each a TAP device and needs root",
+          "how new VMs are connected: `user` needs nothing of the host, `bridge` gives each a TAP device and needs root or the root helper",
       }),
       bridge: z
         .string()
@@ -129,6 +129,15 @@ export const configSchema = z.strictObject({
       address: bridgeAddressValue().default("172.16.0.1/24").meta({
         description: "the host's address on the bridge, and the guests' subnet",
         unit: "IPv4 address with prefix length",
+      }),
+      isolate: z.boolean().default(false).meta({
+        description:
+          "guests on the bridge do not reach each other; a VM that runs is switched when the daemon starts",
+      }),
+      tap_pool_size: z.int().min(0).max(64).default(4).meta({
+        description:
+          "TAP devices that are made before a VM of the mode `bridge` needs one; 0 makes none",
+        unit: "count, at most 64",
       }),
     })
     .prefault({}),

@@ -25,6 +25,10 @@ export interface NetworkSettings {
   readonly bridge: string;
   /** the host's address on the bridge, with prefix length */
   readonly address: string;
+  /** are guests kept from each other? */
+  readonly isolate: boolean;
+  /** TAP devices that wait for a VM */
+  readonly tapPoolSize: number;
 }
 
 /** What the program works with. */
@@ -255,7 +259,13 @@ function toValues(
       stopTimeoutMs: vmm.stop_timeout,
       reconcileTimeoutMs: vmm.reconcile_timeout,
     },
-    network,
+    network: {
+      mode: network.mode,
+      bridge: network.bridge,
+      address: network.address,
+      isolate: network.isolate,
+      tapPoolSize: network.tap_pool_size,
+    },
     images,
     plugins,
   };

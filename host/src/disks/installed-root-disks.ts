@@ -7,13 +7,15 @@ import {
   type Drive,
   type Image,
   type Logger,
+  type Privileged,
   type RootDiskNames,
   type RootDisks,
   type RootDiskStrategy,
   type VmRecord,
 } from "@banger/core";
 import { ensureCopy } from "./copy-root-disk.js";
-import type { DeviceTree } from "./loop-devices.js";
+import type { DiskRequests } from "./disk-requests.js";
+import { hostDevices, type DeviceTree } from "./loop-devices.js";
 import { unfinishedFile } from "./new-file.js";
 import { ensureQcow2 } from "./qcow2-root-disk.js";
 import {
@@ -32,33 +34,37 @@ import {
   rootDiskFormats,
   rootDiskStrategies,
 } from "./root-disk-files.js";
-import type { RootDiskProbe } from "./root-disk-probe.js";
-import { snapshotNames, SnapshotRootDisks } from "./snapshot-root-disk.js";
+import type { RootDiskObstacle, RootDiskProbe } from "./root-disk-probe.js";
+import { snapshotNames } from "./snapshot-names.js";
+import { SnapshotRootDisks } from "./snapshot-root-disk.js";
 
 /** Root disks of every kind: a new one of the best kind that this host gives, one that is there as it was made. */
 export class InstalledRootDisks implements RootDisks {
   readonly #commands: CommandRunner;
+  readonly #privileged: Privileged;
   readonly #logger: Logger;
   readonly #probe: RootDiskProbe;
   readonly #clone: CloneFile;
   readonly #snapshots: SnapshotRootDisks;
 
-  /** @param imageFile path of an image's root file system, which need not exist any more */
+  /** @param stateDirectory where images and VMs are */
   constructor(deps: {
     readonly commands: CommandRunner;
     readonly logger: Logger;
+    readonly privileged: Privileged;
     readonly rootDiskProbe: RootDiskProbe;
-    readonly imageFile: (imageId: string) => string;
+    readonly stateDirectory: string;
+    readonly requests: DiskRequests;
     readonly clone?: CloneFile;
     readonly devices?: DeviceTree;
-    /** between attempts to remove a device that is in use */
-    readonly pauseMs?: number;
   }) {
     this.#commands = deps.commands;
+    this.#privileged = deps.privileged;
     this.#logger = deps.logger;
     this.#probe = deps.rootDiskProbe;
     this.#clone = deps.clone ?? cloneFile;
-    this.#snapshots = new SnapshotRootDisks(deps);
+    const { devices = hostDevices } = deps;
+    this.#snapshots = new SnapshotRootDisks({ ...deps, devices });
   }
 
   async find(vm: VmRecord): Promise<DiskFormat | undefined> {
@@ -115,12 +121,24 @@ export class InstalledRootDisks implements RootDisks {
         return ensureCopy(deps, vm, image, signal);
       }
       case "snapshot": {
-        const obstacle = await this.#probe.snapshotObstacle();
+        const obstacle =
+          this.#unreachable(vm) ?? (await this.#probe.snapshotObstacle());
         if (obstacle)
           throw new RootDiskUnavailableError(vm, strategy, obstacle);
         return this.#snapshots.ensure(vm, image, record, signal);
       }
     }
+  }
+
+  /** A snapshot is root's device: another user's VMM opens the node that it gets in its jail. */
+  #unreachable({ name, runtime }: VmRecord): RootDiskObstacle | undefined {
+    return this.#privileged.kind === "helper" &&
+      runtime.jailDirectory === undefined
+      ? {
+          reason: "only a VMM in a jail may open that",
+          fix: `Start it in one: banger vm start ${name} --driver firecracker`,
+        }
+      : undefined;
   }
 
   async release(vm: VmRecord): Promise<void> {

@@ -1,8 +1,12 @@
+import type { BigIntStats } from "node:fs";
 import { open, readdir, readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CommandFailedError, type CommandRunner } from "@banger/core";
+import { deviceNumbers } from "../files/device-numbers.js";
 import { hasErrorCode } from "../files/error-code.js";
+import { ForeignFileError } from "../files/owned-file.js";
 import { RootDiskBusyError } from "./root-disk-errors.js";
+import { hasFile } from "./root-disk-files.js";
 
 /** A loop device that has a file, as sysfs shows it. */
 export interface LoopDevice {
@@ -17,6 +21,9 @@ export interface LoopDevice {
   readonly holders: readonly string[];
 }
 
+/** What a file is known by; bigints, as inode numbers of some file systems need all 64 bits. */
+export type FileKey = Pick<BigIntStats, "dev" | "ino">;
+
 /** Where a kernel shows its block devices; another place in tests. */
 export interface DeviceTree {
   readonly sys: string;
@@ -26,8 +33,6 @@ export interface DeviceTree {
 export const hostDevices: DeviceTree = { sys: "/sys", dev: "/dev" };
 
 const limitMs = 15_000;
-/** Another program may take the number that was free a moment ago; this often in a row it never does. */
-const attachAttempts = 8;
 /** How long a device may take to go after its detach, ms: udev looks at every one. */
 const goneLimitMs = 5_000;
 
@@ -41,38 +46,57 @@ export class LoopDevices {
     this.#tree = tree;
   }
 
-  /** All that have a file. */
-  async list(): Promise<readonly LoopDevice[]> {
-    const names = await readdir(`${this.#tree.sys}/block`).catch(emptyIfAbsent);
-    const found = await Promise.all(
-      names
-        .filter((name) => /^loop\d+$/.test(name))
-        .map((name) => this.#read(name)),
-    );
-    return found.filter((loop) => loop !== undefined);
+  /** One that has a file; `undefined` for others. */
+  find(device: string): Promise<LoopDevice | undefined> {
+    return readLoop(this.#tree, nameOf(device));
   }
 
   /**
-   * Puts a file on a free loop device.
-   * @param claim awaited before a device is made, with its name; called again with another name when somebody else took that one
+   * Puts a file on a loop device that has none. The path may lead elsewhere at any moment: what is on the device afterwards counts.
+   * @param meant the file, as it was looked at
+   * @returns false when somebody else has taken the device, or there is none of this name
+   * @throws {@link ForeignFileError} when it was another file, which is off the device again
    */
   async attach(
+    device: string,
     file: string,
     readOnly: boolean,
-    claim: (device: string) => Promise<void>,
+    meant: FileKey,
     signal: AbortSignal,
-  ): Promise<string> {
+  ): Promise<boolean> {
+    if (!(await hasFile(`${this.#tree.sys}/block/${nameOf(device)}`)))
+      return false;
     const mode = readOnly ? ["--read-only"] : [];
-    for (let attempt = 1; ; attempt++) {
-      const device = await this.#free(signal);
-      await claim(device);
-      try {
-        await this.#losetup([...mode, device, file], signal);
-        return device;
-      } catch (error) {
-        if (attempt === attachAttempts || !saysBusy(error)) throw error;
-      }
+    try {
+      await this.#losetup([...mode, device, file], signal);
+    } catch (error) {
+      if (saysBusy(error)) return false;
+      throw error;
     }
+    try {
+      if (await this.holds(device, meant, signal)) return true;
+      throw new ForeignFileError(file, "was another file a moment ago");
+    } catch (error) {
+      // Not with the signal: it may be what has ended the look.
+      await this.#losetup(["--detach", device]);
+      throw error;
+    }
+  }
+
+  /** Is this very file, whatever its name is by now, on a loop device? */
+  async holds(
+    device: string,
+    { dev, ino }: FileKey,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const columns = ["--noheadings", "--output", "BACK-INO,BACK-MAJ:MIN"];
+    const { stdout } = await this.#losetup(
+      ["--list", ...columns, device],
+      signal,
+    );
+    const { major, minor } = deviceNumbers(dev);
+    const wanted = `${String(ino)} ${String(major)}:${String(minor)}`;
+    return stdout.trim().replaceAll(/\s+/g, " ") === wanted;
   }
 
   /**
@@ -83,9 +107,9 @@ export class LoopDevices {
     device: string,
     isOurs: (loop: LoopDevice) => boolean,
   ): Promise<void> {
-    const name = device.slice(device.lastIndexOf("/") + 1);
+    const name = nameOf(device);
     const ours = async (): Promise<boolean> => {
-      const loop = await this.#read(name);
+      const loop = await readLoop(this.#tree, name);
       return loop !== undefined && isOurs(loop);
     };
     if (!/^loop\d+$/.test(name) || !(await ours())) return;
@@ -104,7 +128,8 @@ export class LoopDevices {
     }
   }
 
-  async #free(signal: AbortSignal): Promise<string> {
+  /** Name of one that had no file a moment ago. */
+  async free(signal: AbortSignal): Promise<string> {
     const { stdout } = await this.#losetup(["--find"], signal);
     const device = stdout.trim();
     if (!/^\/dev\/loop\d+$/.test(device))
@@ -124,29 +149,50 @@ export class LoopDevices {
       ...abort,
     });
   }
+}
 
-  /** Without a file on it, the directory `loop` is not there; it may go while it is read. */
-  async #read(name: string): Promise<LoopDevice | undefined> {
-    const base = `${this.#tree.sys}/block/${name}`;
-    try {
-      const [file, number, readOnly, holders] = await Promise.all([
-        readFile(`${base}/loop/backing_file`, "utf8"),
-        readFile(`${base}/dev`, "utf8"),
-        readFile(`${base}/ro`, "utf8"),
-        readdir(`${base}/holders`),
-      ]);
-      return {
-        device: `/dev/${name}`,
-        number: number.trim(),
-        backingFile: file.replace(/\n$/, "").replace(/ \(deleted\)$/, ""),
-        readOnly: readOnly.trim() === "1",
-        holders,
-      };
-    } catch (error) {
-      if (hasErrorCode(error, "ENOENT", "ENODEV", "ENXIO")) return undefined;
-      throw error;
-    }
+/** All loop devices that have a file. Needs no root. */
+export async function listLoopDevices(
+  tree: DeviceTree,
+): Promise<readonly LoopDevice[]> {
+  const names = await readdir(`${tree.sys}/block`).catch(emptyIfAbsent);
+  const found = await Promise.all(
+    names
+      .filter((name) => /^loop\d+$/.test(name))
+      .map((name) => readLoop(tree, name)),
+  );
+  return found.filter((loop) => loop !== undefined);
+}
+
+/** Without a file on it, the directory `loop` is not there; it may go while it is read. */
+async function readLoop(
+  tree: DeviceTree,
+  name: string,
+): Promise<LoopDevice | undefined> {
+  const base = `${tree.sys}/block/${name}`;
+  try {
+    const [file, number, readOnly, holders] = await Promise.all([
+      readFile(`${base}/loop/backing_file`, "utf8"),
+      readFile(`${base}/dev`, "utf8"),
+      readFile(`${base}/ro`, "utf8"),
+      readdir(`${base}/holders`),
+    ]);
+    return {
+      device: `/dev/${name}`,
+      number: number.trim(),
+      backingFile: file.replace(/\n$/, "").replace(/ \(deleted\)$/, ""),
+      readOnly: readOnly.trim() === "1",
+      holders,
+    };
+  } catch (error) {
+    if (hasErrorCode(error, "ENOENT", "ENODEV", "ENXIO")) return undefined;
+    throw error;
   }
+}
+
+/** Such as `loop3`. */
+function nameOf(device: string): string {
+  return device.slice(device.lastIndexOf("/") + 1);
 }
 
 /** Do a program's last words say that somebody else has the device? */

@@ -8,11 +8,14 @@ import {
 } from "@banger/core";
 import { hasErrorCode } from "../files/error-code.js";
 
+/** The overlay of a snapshot, in a VM's directory. */
+export const snapshotFile = "root.cow";
+
 /** Files in a VM's directory that hold what its guest wrote to the root disk. */
 const files: Readonly<Record<RootDiskStrategy, string>> = {
   qcow2: "root.qcow2",
   reflink: "root.raw",
-  snapshot: "root.cow",
+  snapshot: snapshotFile,
   copy: "root.raw",
 };
 

@@ -1,11 +1,6 @@
-import type {
-  CommandRunner,
-  DiskFormat,
-  HostFacts,
-  RootDiskStrategy,
-} from "@banger/core";
-import { DeviceMapper, type MissingTarget } from "./device-mapper.js";
-import type { DeviceTree } from "./loop-devices.js";
+import type { DiskFormat, Privileged, RootDiskStrategy } from "@banger/core";
+import type { MissingTarget } from "./device-mapper.js";
+import type { DiskRequests } from "./disk-requests.js";
 import {
   canReflink,
   cloneFile,
@@ -25,21 +20,24 @@ export interface BestRootDisk {
 
 /** Finds out what root disks this host gives, by trying; what it found counts until it is told to forget. */
 export class RootDiskProbe {
-  readonly #hostFacts: HostFacts;
+  readonly #privileged: Privileged;
+  readonly #requests: Pick<DiskRequests, "checkSnapshots">;
+  readonly #jailerEnabled: boolean;
   readonly #clone: CloneFile;
-  readonly #mapper: DeviceMapper;
   readonly #known = new Map<string, Promise<RootDiskObstacle | undefined>>();
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(deps: {
-    readonly commands: CommandRunner;
-    readonly hostFacts: HostFacts;
+    readonly privileged: Privileged;
+    readonly requests: DiskRequests;
+    /** are VMMs that read raw disks in a jail, where there is root or the root helper to make one? */
+    readonly jailerEnabled: boolean;
     readonly clone?: CloneFile;
-    readonly devices?: DeviceTree;
   }) {
-    this.#hostFacts = deps.hostFacts;
+    this.#privileged = deps.privileged;
+    this.#requests = deps.requests;
+    this.#jailerEnabled = deps.jailerEnabled;
     this.#clone = deps.clone ?? cloneFile;
-    this.#mapper = new DeviceMapper(deps.commands, deps.devices);
   }
 
   /** Forgets what was found, such as for a doctor. */
@@ -67,14 +65,25 @@ export class RootDiskProbe {
 
   /** An obstacle is looked at anew each time: a module may have been loaded meanwhile. */
   async snapshotObstacle(): Promise<RootDiskObstacle | undefined> {
-    if (!this.#hostFacts.isRoot)
+    if (this.#privileged.kind === "none")
       return {
         reason: "only root makes device-mapper snapshots",
-        fix: "Run banger as root, if you want them",
+        fix: "Install the root helper, if you want them: sudo banger system install",
       };
-    const obstacle = await this.#remember("snapshot", () =>
-      this.#mapper.missingTarget("snapshot"),
-    );
+    if (this.#privileged.kind === "helper" && !this.#jailerEnabled)
+      return {
+        reason:
+          "a device-mapper snapshot is root's, so only a VMM in a jail gets one",
+        fix: "Set vmm.jailer_enabled = true",
+      };
+    const problem = await this.#privileged.problem();
+    if (problem)
+      return { reason: problem.message, fix: problem.hint ?? "See above" };
+    const obstacle = await this.#remember("snapshot", async () => {
+      const { signal } = new AbortController();
+      const request = this.#requests.checkSnapshots;
+      return (await this.#privileged.request(request, {}, signal)).obstacle;
+    });
     if (obstacle) this.#known.delete("snapshot");
     return obstacle;
   }

@@ -1,47 +1,33 @@
-import { realpath, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { stat } from "node:fs/promises";
 import {
   JoinedError,
   throwIfCancelled,
   UndoStack,
-  type CommandRunner,
   type Image,
   type Logger,
+  type Privileged,
   type RootDiskNames,
   type VmRecord,
 } from "@banger/core";
-import { hasErrorCode } from "../files/error-code.js";
-import { DeviceMapper, type MappedDevice } from "./device-mapper.js";
 import {
-  hostDevices,
-  LoopDevices,
+  resolveLinks,
+  snapshotPartFile,
+  type SnapshotPart,
+} from "./backing-files.js";
+import type { DiskRequests, FoundSnapshot } from "./disk-requests.js";
+import {
+  listLoopDevices,
   type DeviceTree,
   type LoopDevice,
 } from "./loop-devices.js";
 import { RootDiskBusyError } from "./root-disk-errors.js";
 import { hasFile, rootDiskFile } from "./root-disk-files.js";
-import { chunkSectors, ensureOverlay } from "./snapshot-overlay.js";
+import { snapshotNames } from "./snapshot-names.js";
+import { ensureOverlay } from "./snapshot-overlay.js";
+import { snapshotTable } from "./snapshot-table.js";
 
-const sectorBytes = 512;
-
-/** Digits of the id in the device's name. */
-const nameDigits = 8;
-
-/** Names of a VM's device-mapper device. Pure. */
-export function snapshotNames(vm: VmRecord): {
-  readonly dmName: string;
-  readonly dmDevice: string;
-} {
-  // Here and not only where the file is made: these names go into commands.
-  rootDiskFile(vm, "snapshot");
-  const dmName = `fc-rootfs-${vm.id.slice(0, nameDigits)}`;
-  return { dmName, dmDevice: `/dev/mapper/${dmName}` };
-}
-
-/** The device itself; eight digits of an id may be those of another VM's, its UUID has them all. */
-function mappedDevice(vm: VmRecord): MappedDevice {
-  return { name: snapshotNames(vm).dmName, uuid: `banger-${vm.id}` };
-}
+/** Another program may take the number that was free a moment ago; this often in a row it never does. */
+const attachAttempts = 8;
 
 /** The files under a VM's root disk, as the kernel names them. */
 interface BackingFiles {
@@ -54,26 +40,26 @@ interface BackingFiles {
  * a device over both. The overlay stays between runs, the devices are of one run.
  */
 export class SnapshotRootDisks {
-  readonly #imageFile: (imageId: string) => string;
+  readonly #privileged: Privileged;
+  readonly #requests: DiskRequests;
+  readonly #devices: DeviceTree;
+  readonly #stateDirectory: string;
   readonly #logger: Logger;
-  readonly #loops: LoopDevices;
-  readonly #mapper: DeviceMapper;
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** @param imageFile path of an image's root file system */
   constructor(deps: {
-    readonly commands: CommandRunner;
+    readonly privileged: Privileged;
+    readonly requests: DiskRequests;
+    readonly devices: DeviceTree;
+    /** where images and VMs are */
+    readonly stateDirectory: string;
     readonly logger: Logger;
-    readonly imageFile: (imageId: string) => string;
-    readonly devices?: DeviceTree;
-    /** between attempts to remove a device that is in use */
-    readonly pauseMs?: number;
   }) {
-    const { commands, devices = hostDevices } = deps;
-    this.#imageFile = deps.imageFile;
+    this.#privileged = deps.privileged;
+    this.#requests = deps.requests;
+    this.#devices = deps.devices;
+    this.#stateDirectory = deps.stateDirectory;
     this.#logger = deps.logger;
-    this.#loops = new LoopDevices(commands, devices);
-    this.#mapper = new DeviceMapper(commands, devices, deps.pauseMs);
   }
 
   /**
@@ -88,24 +74,19 @@ export class SnapshotRootDisks {
     signal: AbortSignal,
   ): Promise<void> {
     const baseBytes = (await stat(image.files.rootfs)).size;
-    if (baseBytes === 0 || baseBytes % sectorBytes !== 0)
-      throw new Error(`${image.files.rootfs} has no whole number of sectors`);
     const overlay = rootDiskFile(vm, "snapshot");
     await ensureOverlay(vm, overlay, baseBytes);
-    const files = await this.#backingFiles(vm, image.files.rootfs);
+    const files = await this.#backingFiles(vm);
     await this.#inTurn(async () => {
       throwIfCancelled(signal, `making the root disk of ${vm.name}`);
-      const device = mappedDevice(vm);
-      const uuid = await this.#mapper.findUuid(device.name);
-      if (uuid !== undefined && uuid !== device.uuid) {
+      const { device, table } = await this.#inspect(vm, signal);
+      if (device === "foreign") {
         const { dmDevice } = snapshotNames(vm);
         throw new RootDiskBusyError(dmDevice, `is not of ${vm.name}`);
       }
       const found =
-        uuid === undefined
-          ? undefined
-          : await this.#findWhole(vm, files, baseBytes, signal);
-      if (found !== undefined) {
+        table && (await this.#findWhole(vm, files, baseBytes, table));
+      if (found) {
         const isRecorded =
           vm.runtime.baseLoop === found.baseLoop &&
           vm.runtime.cowLoop === found.cowLoop &&
@@ -114,20 +95,20 @@ export class SnapshotRootDisks {
         return;
       }
       // What a run that was cut off has left is no part of a new one.
-      if (uuid !== undefined) await this.#mapper.remove(device);
+      if (device) await this.#removeDevice(vm);
       await this.#removeLoops(vm, files);
-      await this.#make(vm, files, baseBytes, record, signal);
+      await this.#make(vm, record, signal);
     });
   }
 
   /** Removes the devices of one run; the overlay stays. Idempotent, runs to the end. @throws JoinedError */
   async release(vm: VmRecord): Promise<void> {
-    const files = await this.#backingFiles(vm, this.#imageFile(vm.imageId));
+    const files = await this.#backingFiles(vm);
     if (!(await this.#mayHaveDevices(vm, files))) return;
     const failures: unknown[] = [];
-    await this.#mapper
-      .remove(mappedDevice(vm))
-      .catch((error: unknown) => failures.push(error));
+    await this.#removeDevice(vm).catch((error: unknown) =>
+      failures.push(error),
+    );
     await this.#inTurn(() => this.#removeLoops(vm, files)).catch(
       (error: unknown) => failures.push(error),
     );
@@ -148,8 +129,6 @@ export class SnapshotRootDisks {
 
   async #make(
     vm: VmRecord,
-    files: BackingFiles,
-    baseBytes: number,
     record: (names: RootDiskNames) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
@@ -160,29 +139,29 @@ export class SnapshotRootDisks {
       await record(names);
     };
     const attach = (
-      file: string,
-      readOnly: boolean,
+      part: SnapshotPart,
       name: "baseLoop" | "cowLoop",
     ): Promise<string> =>
-      this.#loops.attach(
-        file,
-        readOnly,
+      this.#attach(
+        vm,
+        part,
         async (device) => {
-          undo.push(device, () => this.#detach(device, file));
+          undo.push(device, () => this.#detach(vm, device, part));
           await claim({ [name]: device });
         },
         signal,
       );
     try {
-      const base = await attach(files.base, true, "baseLoop");
-      const cow = await attach(files.overlay, false, "cowLoop");
-      const device = mappedDevice(vm);
+      const baseLoop = await attach("base", "baseLoop");
+      const cowLoop = await attach("overlay", "cowLoop");
       const { dmName, dmDevice } = snapshotNames(vm);
-      undo.push(dmDevice, () => this.#mapper.remove(device));
+      undo.push(dmDevice, () => this.#removeDevice(vm));
       await claim({ dmName, dmDevice });
-      const sectors = baseBytes / sectorBytes;
-      const table = `0 ${String(sectors)} snapshot ${base} ${cow} P ${String(chunkSectors)}`;
-      await this.#mapper.create(device, table, signal);
+      await this.#privileged.request(
+        this.#requests.createSnapshot,
+        { vm: vm.id, image: vm.imageId, baseLoop, cowLoop },
+        signal,
+      );
     } catch (error) {
       const leftovers = await undo.unwind();
       if (leftovers.length === 0) throw error;
@@ -193,37 +172,67 @@ export class SnapshotRootDisks {
     }
   }
 
+  /**
+   * Puts a file on a free loop device.
+   * @param claim awaited before a device is made, with its name; called again with another name when somebody else took that one
+   */
+  async #attach(
+    vm: VmRecord,
+    part: SnapshotPart,
+    claim: (device: string) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { findFreeLoop, attachLoop } = this.#requests;
+    for (let attempt = 1; attempt <= attachAttempts; attempt++) {
+      const { device } = await this.#privileged.request(
+        findFreeLoop,
+        {},
+        signal,
+      );
+      await claim(device);
+      const input = { vm: vm.id, image: vm.imageId, part, device };
+      const { attached } = await this.#privileged.request(
+        attachLoop,
+        input,
+        signal,
+      );
+      if (attached) return device;
+    }
+    throw new RootDiskBusyError(
+      "/dev/loop-control",
+      "names no loop device that stays free",
+    );
+  }
+
   /** The names of the device when it has exactly the table that `ensure` would load, over the right files. */
   async #findWhole(
     vm: VmRecord,
     files: BackingFiles,
     baseBytes: number,
-    signal: AbortSignal,
+    table: string,
   ): Promise<Required<RootDiskNames> | undefined> {
-    const device = snapshotNames(vm);
-    const table = await this.#mapper.table(device.dmName, signal);
-    const sectors = String(baseBytes / sectorBytes);
-    const loops = await this.#loops.list();
+    const loops = await listLoopDevices(this.#devices);
     for (const base of loops.filter((loop) => isBase(loop, files)))
-      for (const cow of loops.filter((loop) => isOverlay(loop, files))) {
-        const wanted = `0 ${sectors} snapshot ${base.number} ${cow.number} P ${String(chunkSectors)}`;
-        if (table === wanted)
-          return { baseLoop: base.device, cowLoop: cow.device, ...device };
-      }
+      for (const cow of loops.filter((loop) => isOverlay(loop, files)))
+        if (table === snapshotTable(baseBytes, base.number, cow.number))
+          return {
+            baseLoop: base.device,
+            cowLoop: cow.device,
+            ...snapshotNames(vm),
+          };
     return undefined;
   }
 
   /** Those of the overlay wherever they are, and those of the image that the record names and nothing is on. */
   async #removeLoops(vm: VmRecord, files: BackingFiles): Promise<void> {
     const failures: unknown[] = [];
-    for (const loop of await this.#loops.list()) {
-      const ours =
-        isOverlay(loop, files) ||
-        (loop.backingFile === files.base &&
-          loop.device === vm.runtime.baseLoop);
-      if (!ours) continue;
-      await this.#detach(loop.device, loop.backingFile).catch(
-        (error: unknown) => failures.push(error),
+    for (const loop of await listLoopDevices(this.#devices)) {
+      const isOurBase =
+        loop.backingFile === files.base && loop.device === vm.runtime.baseLoop;
+      if (!isOurBase && !isOverlay(loop, files)) continue;
+      const part = isOurBase ? "base" : "overlay";
+      await this.#detach(vm, loop.device, part).catch((error: unknown) =>
+        failures.push(error),
       );
     }
     // A second device on the overlay would be a second writer, so nobody may go on as if this one were gone.
@@ -234,24 +243,37 @@ export class SnapshotRootDisks {
   }
 
   async #overlayLoops(files: BackingFiles): Promise<readonly LoopDevice[]> {
-    return (await this.#loops.list()).filter((loop) => isOverlay(loop, files));
+    const loops = await listLoopDevices(this.#devices);
+    return loops.filter((loop) => isOverlay(loop, files));
   }
 
-  /**
-   * A loop device with something on it stays: on the image it is another VM's, which took the number after us, and on the overlay the
-   * device-mapper device is what could not be removed.
-   */
-  async #detach(device: string, file: string): Promise<void> {
-    await this.#loops.detach(
-      device,
-      (loop) => loop.backingFile === file && loop.holders.length === 0,
-    );
+  #inspect(vm: VmRecord, signal: AbortSignal): Promise<FoundSnapshot> {
+    const { inspectSnapshot } = this.#requests;
+    return this.#privileged.request(inspectSnapshot, { vm: vm.id }, signal);
+  }
+
+  async #removeDevice(vm: VmRecord): Promise<void> {
+    const { signal } = new AbortController();
+    const { removeSnapshot } = this.#requests;
+    await this.#privileged.request(removeSnapshot, { vm: vm.id }, signal);
+  }
+
+  async #detach(
+    vm: VmRecord,
+    device: string,
+    part: SnapshotPart,
+  ): Promise<void> {
+    const { signal } = new AbortController();
+    const input = { vm: vm.id, image: vm.imageId, part, device };
+    await this.#privileged.request(this.#requests.detachLoop, input, signal);
   }
 
   /** As the kernel names them: without symbolic links. They need not exist. */
-  async #backingFiles(vm: VmRecord, base: string): Promise<BackingFiles> {
+  async #backingFiles(vm: VmRecord): Promise<BackingFiles> {
+    const install = { stateDirectory: this.#stateDirectory };
+    const which = { vm: vm.id, image: vm.imageId };
     return {
-      base: await resolveLinks(base),
+      base: await resolveLinks(snapshotPartFile(install, which, "base")),
       overlay: await resolveLinks(rootDiskFile(vm, "snapshot")),
     };
   }
@@ -273,16 +295,4 @@ function isBase(loop: LoopDevice, files: BackingFiles): boolean {
 
 function isOverlay(loop: LoopDevice, files: BackingFiles): boolean {
   return loop.backingFile === files.overlay;
-}
-
-/** The real path of what is there of a path, with the rest behind it. */
-async function resolveLinks(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch (error) {
-    const parent = dirname(path);
-    if (!hasErrorCode(error, "ENOENT", "ENOTDIR") || parent === path)
-      throw error;
-    return join(await resolveLinks(parent), basename(path));
-  }
 }

@@ -11,6 +11,7 @@ import {
 import type { HostNetwork } from "../network/host-network.js";
 import type { HostRequirements } from "../setup/requirements.js";
 import { subordinateIdProblem } from "../setup/subordinate-ids.js";
+import { privilegeCheck, type PrivilegeCheckDeps } from "./privilege-check.js";
 import { rootDiskCheck, type RootDiskCheckDeps } from "./root-disk-check.js";
 import { accelCheck, vmmCheck, type VmmCheckDeps } from "./vmm-checks.js";
 
@@ -19,6 +20,7 @@ export interface HostCheckDeps {
   readonly vmm: VmmCheckDeps;
   readonly rootDisk: RootDiskCheckDeps;
   readonly network: Pick<HostNetwork, "check">;
+  readonly privileges: PrivilegeCheckDeps;
   readonly imageStore: ImageStore;
   readonly vmStore: VmStore;
   readonly vmFiles: VmFiles;
@@ -44,6 +46,7 @@ export async function hostChecks(
     settle("host.vmm", "VMM", vmmCheck(deps.vmm)),
     settle("host.kvm", "CPU of the guests", accelCheck(deps.vmm)),
     settle("host.network", "network of the guests", deps.network.check()),
+    settle("host.privileges", "privileges", privilegeCheck(deps.privileges)),
     settle("host.image", "default image", defaultImage(deps)),
     settle("host.root-disk", "root disks", rootDisk(deps)),
     settle("host.space", "free space", freeSpace(deps.vmFiles)),

@@ -1,9 +1,7 @@
 import { constants } from "node:fs";
-import { lstat, open, readlink, type FileHandle } from "node:fs/promises";
+import { lstat, readlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
-
-/** open(2): a handle of the file itself, of whatever kind, without opening it. Node.js has no name for it. */
-const O_PATH = 0o10000000;
+import { descriptorPath, openBeneath, openPath } from "./open-path.js";
 
 /** A unix socket that can be connected to until it is closed. */
 export interface SocketAddress {
@@ -24,9 +22,9 @@ export async function openSocketAddress(path: string): Promise<SocketAddress> {
   const target = await readlink(path);
   const directory = dirname(target);
   const { O_DIRECTORY } = constants;
-  const root = await open(dirname(directory), O_PATH | O_DIRECTORY);
+  const root = await openPath(dirname(directory), O_DIRECTORY);
   try {
-    const run = await step(root, basename(directory), O_DIRECTORY);
+    const run = await openBeneath(root, basename(directory), O_DIRECTORY);
     try {
       return await socketIn(run, basename(target));
     } finally {
@@ -41,26 +39,13 @@ async function socketIn(
   directory: FileHandle,
   name: string,
 ): Promise<SocketAddress> {
-  const socket = await step(directory, name);
+  const socket = await openBeneath(directory, name);
   try {
     if (!(await socket.stat()).isSocket())
       throw new Error(`${name} in the jail is no socket`);
-    return { path: pathOf(socket), close: () => socket.close() };
+    return { path: descriptorPath(socket), close: () => socket.close() };
   } catch (error) {
     await socket.close();
     throw error;
   }
-}
-
-function step(
-  directory: FileHandle,
-  name: string,
-  flags = 0,
-): Promise<FileHandle> {
-  const path = `${pathOf(directory)}/${name}`;
-  return open(path, O_PATH | constants.O_NOFOLLOW | flags);
-}
-
-function pathOf({ fd }: FileHandle): string {
-  return `/proc/self/fd/${String(fd)}`;
 }

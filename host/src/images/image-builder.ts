@@ -16,6 +16,7 @@ import {
   type CommandRunner,
   type HostFacts,
   type OperationContext,
+  type Privileged,
 } from "@banger/core";
 import {
   DiskFullError,
@@ -73,6 +74,7 @@ const ext4Options = [
 export class ImageBuilder {
   readonly #commands: CommandRunner;
   readonly #hostFacts: HostFacts;
+  readonly #privileged: Pick<Privileged, "kind" | "request">;
   readonly #asRoot: RootNamespace;
   readonly #mirror: string | undefined;
   readonly #freeBytes: ((path: string) => Promise<number>) | undefined;
@@ -80,12 +82,14 @@ export class ImageBuilder {
   constructor(options: {
     commands: CommandRunner;
     hostFacts: HostFacts;
+    privileged: Pick<Privileged, "kind" | "request">;
     mirror?: string | undefined;
     /** default: what the system says */
     freeBytes?: (path: string) => Promise<number>;
   }) {
     this.#commands = options.commands;
     this.#hostFacts = options.hostFacts;
+    this.#privileged = options.privileged;
     this.#mirror = options.mirror;
     this.#asRoot = new RootNamespace(options);
     this.#freeBytes = options.freeBytes;
@@ -214,7 +218,9 @@ export class ImageBuilder {
       },
     };
     try {
-      await this.#commands.run(command);
+      // It makes its namespace itself, but for one whose ids somebody else has to map.
+      if (this.#privileged.kind === "helper") await this.#asRoot.run(command);
+      else await this.#commands.run(command);
     } catch (error) {
       if (fullLine === undefined || !(error instanceof CommandFailedError))
         throw error;

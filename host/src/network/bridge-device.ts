@@ -3,6 +3,7 @@ import type { BridgeSettings } from "./bridge-settings.js";
 import { IpCommand, type NetworkDevice } from "./ip-command.js";
 import { overlap, parseCidr, renderSubnet } from "./ipv4.js";
 import { NetworkConflictError } from "./network-errors.js";
+import { installAlias } from "./tap-names.js";
 
 /** The bridge that joins the guests' TAP devices to the host. It stays when its last VM is gone: the next one needs it. */
 export class BridgeDevice {
@@ -18,7 +19,7 @@ export class BridgeDevice {
     commands: CommandRunner,
   ) {
     this.#settings = settings;
-    this.#tag = `banger-${install}`;
+    this.#tag = installAlias(install);
     this.#commands = commands;
     this.#ip = new IpCommand(commands);
   }
@@ -55,18 +56,14 @@ export class BridgeDevice {
     await this.#ip.run(["link", "set", "dev", name, "up"], signal);
   }
 
-  /** Does the bridge of our name belong to another install? */
-  async isForeign(): Promise<boolean> {
-    const device = await this.#ip.device(this.#settings.name);
-    return device?.alias !== undefined && device.alias !== this.#tag;
-  }
-
   async #conflict(
     device: NetworkDevice | undefined,
     signal?: AbortSignal,
   ): Promise<string | undefined> {
+    const { alias } = device ?? {};
     const isAbandoned =
-      installTag.test(device?.alias ?? "") &&
+      alias !== this.#tag &&
+      installTag.test(alias ?? "") &&
       (await this.#ip.ports(this.#settings.name, signal)).length === 0;
     // Bridges stay when their last VM goes, so the install may be gone as well; one that is not looks at the mark at its next start.
     const seen =
@@ -134,6 +131,14 @@ export class BridgeDevice {
       signal,
     });
   }
+}
+
+/** Does this device belong to something else than the install of this tag? One without a mark is nobody's. Pure. */
+export function isForeignBridge(
+  device: NetworkDevice | undefined,
+  tag: string,
+): boolean {
+  return device?.alias !== undefined && device.alias !== installAlias(tag);
 }
 
 /** What an install marks its bridge with. */

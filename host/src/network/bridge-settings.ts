@@ -1,7 +1,9 @@
 import { InvalidValueError } from "@banger/core";
+import { NetworkConflictError } from "./network-errors.js";
 import {
   covers,
   parseCidr,
+  parseIpv4,
   renderIpv4,
   renderSubnet,
   size,
@@ -27,6 +29,11 @@ const privateRanges = [
   "100.64.0.0/10",
 ].flatMap((range) => parseCidr(range) ?? []);
 
+/** Has this device a name that a bridge of ours may have? Pure. */
+export function isBridgeName(name: string): boolean {
+  return /^br-fc(?:-[a-z0-9]{1,9})?$/.test(name);
+}
+
 /**
  * Reads the keys of `[network]` that say what the bridge is. Pure.
  * @param address the host's, with prefix length, `172.16.0.1/24`
@@ -37,7 +44,7 @@ export function parseBridgeSettings(
   address: string,
 ): BridgeSettings {
   // Devices of our own names only; IFNAMSIZ leaves 15 characters.
-  if (!/^br-fc(?:-[a-z0-9]{1,9})?$/.test(name))
+  if (!isBridgeName(name))
     throw new InvalidValueError(
       `${JSON.stringify(name)} is no name for the bridge`,
       { hint: "Use br-fc, or br-fc- and up to nine letters and digits" },
@@ -61,4 +68,24 @@ export function parseBridgeSettings(
   // Neither the network's own address, nor the host's, nor the broadcast address.
   const guests = size(subnet) - 3;
   return { name, address: renderIpv4(cidr.address), subnet, guests };
+}
+
+/**
+ * Another address reaches nobody, or is the host's own: the subnet was another when the VM was made. Pure.
+ * @param vm what the error calls it
+ * @throws {@link NetworkConflictError}
+ */
+export function requireGuestAddress(
+  { subnet, guests }: BridgeSettings,
+  vm: string,
+  guestIp: string,
+): void {
+  const lease = (parseIpv4(guestIp) ?? 0) - subnet.first - 1;
+  if (lease >= 1 && lease <= guests) return;
+  throw new NetworkConflictError(
+    `${vm} has the address ${guestIp}, which is none of the guests' in ${renderSubnet(subnet)}`,
+    {
+      hint: `Set address in section [network] back to the one it was made with, or delete it: banger vm delete ${vm}`,
+    },
+  );
 }

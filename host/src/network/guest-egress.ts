@@ -1,4 +1,5 @@
 import type {
+  EgressInForce,
   EgressPolicy,
   GuestEgress,
   Refusal,
@@ -47,6 +48,10 @@ export class InMemoryGuestEgress implements GuestEgress {
 
   forget(guestIp: string): void {
     this.#names.delete(guestIp);
+  }
+
+  inForce(vm: VmRecord): EgressInForce {
+    return this.#policy?.inForce(vm) ?? { kind: "closed", recorded: false };
   }
 
   async refusals(

@@ -4,6 +4,9 @@ import { parseJson } from "../files/parse-json.js";
 /** Netlink answers at once; a minute is a host that is in trouble, ms. */
 const timeoutMs = 60_000;
 
+/** Room for what a bridge's 1024 ports print, with details. */
+const maxListBytes = 16 * 2 ** 20;
+
 /** One object of `ip -json`; fields are read as what they turn out to be. */
 export type IpObject = Readonly<Record<string, unknown>>;
 
@@ -31,6 +34,32 @@ export class IpCommand {
     const command = { file: "ip", args: ["-batch", "-"], timeoutMs };
     const input = lines.map((line) => `${line}\n`).join("");
     await this.#commands.run({ ...command, input, ...only(signal) });
+  }
+
+  /**
+   * As {@link IpCommand.batch}, but what fails stops nothing that comes after it.
+   * @throws as {@link IpCommand.run}, when one has failed
+   */
+  async batchAll(
+    lines: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const args = ["-force", "-batch", "-"];
+    const input = lines.map((line) => `${line}\n`).join("");
+    await this.#commands.run({
+      ...{ file: "ip", args, timeoutMs, input },
+      ...only(signal),
+    });
+  }
+
+  /** Every device of the host, without its addresses. */
+  async devices(signal?: AbortSignal): Promise<readonly NamedDevice[]> {
+    const links = await this.list(["-details", "link", "show"], signal);
+    return links.flatMap((link) =>
+      typeof link["ifname"] === "string"
+        ? [{ name: link["ifname"], ...readDevice(link) }]
+        : [],
+    );
   }
 
   /** The ports of a bridge; none when there is no such bridge. */
@@ -63,6 +92,7 @@ export class IpCommand {
       file: "ip",
       args: ["-json", ...args],
       timeoutMs,
+      maxOutputBytes: maxListBytes,
       ...only(signal),
     });
     return parseList(stdout);
@@ -98,6 +128,11 @@ export interface NetworkPort {
   readonly alias?: string;
 }
 
+/** A {@link NetworkDevice} of a list. */
+export interface NamedDevice extends NetworkDevice {
+  readonly name: string;
+}
+
 /** A network device of the host, as far as it matters here. */
 export interface NetworkDevice {
   /** `bridge`, `tun`, `veth`; absent for hardware */
@@ -112,6 +147,8 @@ export interface NetworkDevice {
   readonly alias?: string;
   /** bridge that it is a port of */
   readonly master?: string;
+  /** of a port: does the bridge keep it from other ports of which this is true? */
+  readonly isIsolated: boolean;
   readonly isUp: boolean;
   /** up, and something is at its other end: of a TAP device, a process that has it open */
   readonly hasCarrier: boolean;
@@ -124,6 +161,7 @@ function readDevice(found: IpObject): NetworkDevice {
   const data = isObject(info["info_data"]) ? info["info_data"] : {};
   const { info_kind: kind } = info;
   const { type: tunType, user } = data;
+  const port = isObject(info["info_slave_data"]) ? info["info_slave_data"] : {};
   const { master, addr_info: addresses, address: mac, ifalias } = found;
   const flags: readonly unknown[] = Array.isArray(found["flags"])
     ? found["flags"]
@@ -137,6 +175,7 @@ function readDevice(found: IpObject): NetworkDevice {
     ...(typeof mac === "string" ? { mac } : {}),
     ...(typeof ifalias === "string" ? { alias: ifalias } : {}),
     ...(typeof master === "string" ? { master } : {}),
+    isIsolated: port["isolated"] === true,
     isUp: flags.includes("UP"),
     hasCarrier: flags.includes("LOWER_UP"),
     addresses: (Array.isArray(addresses) ? addresses : [])

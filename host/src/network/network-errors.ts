@@ -6,17 +6,6 @@ export class NetworkConflictError extends BangerError {
   override readonly kind = "conflict";
 }
 
-/** The network mode needs more than this daemon may do. */
-export class NetworkPrivilegeError extends BangerError {
-  override readonly code = "ERR_NETWORK_PRIVILEGE";
-  override readonly kind = "unavailable";
-  constructor(what: string) {
-    super(`${what} needs root, and this daemon is not root`, {
-      hint: 'Set mode = "user" in section [network] of the configuration, or run banger as root',
-    });
-  }
-}
-
 /** Every address of the guests' subnet has its VM. */
 export class NetworkFullError extends BangerError {
   override readonly code = "ERR_NETWORK_FULL";

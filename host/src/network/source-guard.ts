@@ -1,5 +1,12 @@
-import { macAddress, type CommandRunner, type VmRecord } from "@banger/core";
+import { macAddress, type CommandRunner, type VmId } from "@banger/core";
 import { isObject, NftCommand, renderRemoval } from "./nft-command.js";
+
+/** Who may speak through a TAP device. */
+export interface Guest {
+  readonly id: VmId;
+  /** IPv4, dotted */
+  readonly guestIp: string;
+}
 
 /**
  * What a TAP device lets in from its guest: IPv4 and ARP from the guest's own addresses and nothing else. So no guest speaks for
@@ -12,15 +19,6 @@ export class SourceGuard {
 
   constructor(commands: CommandRunner) {
     this.#nft = new NftCommand(commands);
-  }
-
-  /** Idempotent, one transaction; the device must exist. @throws ToolMissingError, CommandFailedError */
-  async ensure(
-    device: string,
-    vm: VmRecord,
-    signal: AbortSignal,
-  ): Promise<void> {
-    await this.#nft.apply(renderGuard(device, vm), signal);
   }
 
   /** Idempotent. */
@@ -54,10 +52,9 @@ function ipv4Source(expression: unknown): readonly string[] {
   return isSource && typeof right === "string" ? [right] : [];
 }
 
-/** The transaction that replaces the guard of this device, whatever was there. Pure. */
-function renderGuard(device: string, vm: VmRecord): string {
-  const mac = macAddress(vm.id);
-  const { guestIp } = vm.runtime;
+/** The transaction that replaces the guard of this device, whatever was there. The device must exist. Pure. */
+export function renderGuard(device: string, { id, guestIp }: Guest): string {
+  const mac = macAddress(id);
   const table = tableName(device);
   return `${renderRemoval("netdev", table)}table netdev ${table} {
   chain guest {

@@ -1,132 +1,220 @@
-import type { CommandRunner, VmId } from "@banger/core";
-import { IpCommand, type NetworkDevice } from "./ip-command.js";
+import { randomBytes } from "node:crypto";
+import type { CommandRunner, Install, VmId } from "@banger/core";
+import {
+  IpCommand,
+  type NamedDevice,
+  type NetworkDevice,
+} from "./ip-command.js";
 import { NetworkConflictError } from "./network-errors.js";
-
-/** The TAP device of a VM: its id's first eight digits, as IFNAMSIZ leaves 15 characters. Pure. */
-export function tapDeviceName(id: VmId): string {
-  return `tap-fc-${id.slice(0, 8)}`;
-}
-
-/** Has this device a name that only we give? Pure. */
-export function isTapDeviceName(name: string): boolean {
-  return /^tap-fc-[0-9a-f]{8}$/.test(name);
-}
+import { installAlias, poolAlias, vmAlias } from "./tap-names.js";
 
 /** The TAP device that a VM should have. */
 export interface TapDevice {
   readonly name: string;
-  /** of its VM: the device carries it whole, as its alias */
   readonly id: VmId;
   /** uid that may open it */
-  readonly owner: () => Promise<number>;
+  readonly owner: number;
 }
 
+/** Whose a name is: nobody's, idle in this install's pool, this VM's, or of something that is not to be touched. */
+export type TapHolder = "nobody" | "pool" | "vm" | "other";
+
 /**
- * TAP devices, each a port of the bridge. A device is ours when it is a TAP device whose alias is `banger-` and the id of its VM; the
- * name alone says nothing.
+ * TAP devices of one install, each a port of a bridge. A device is a VM's when it is a TAP device whose alias is `banger-` and the VM's id
+ * and which is on a bridge of the install, or on none and its user's; the name alone says nothing.
  */
 export class TapDevices {
+  readonly #install: Pick<Install, "owner" | "tag">;
   readonly #commands: CommandRunner;
   readonly #ip: IpCommand;
 
-  constructor(commands: CommandRunner) {
+  constructor(
+    install: Pick<Install, "owner" | "tag">,
+    commands: CommandRunner,
+  ) {
+    this.#install = install;
     this.#commands = commands;
     this.#ip = new IpCommand(commands);
   }
 
   /**
-   * A TAP device that this user may open. Idempotent: one that is there is kept, unless another user owns it and nobody has it open. It
-   * is not up yet when it is new.
+   * A TAP device that this user may open. Idempotent: one that is there is kept, the VM's own or one of the pool, which becomes the VM's;
+   * but not when another user owns it and nobody has it open. It is not up yet when it is new.
+   * @param bridge one of this install
+   * @param devices of the host, as they are
    * @throws {@link NetworkConflictError} when the name belongs to a device of somebody else, or of another bridge
    */
   async ensure(
     tap: TapDevice,
     bridge: string,
+    devices: readonly NamedDevice[],
     signal: AbortSignal,
   ): Promise<void> {
-    const { name } = tap;
-    const before = await this.#ip.device(name, signal);
+    const { name, id, owner } = tap;
+    const before = devices.find((device) => device.name === name);
     if (!before) return this.#make(tap, signal);
-    const isOurs = await this.#isOurs(tap, before, signal);
-    if (!isOurs || (before.master ?? bridge) !== bridge)
+    const isPooled = this.#isPooled(before);
+    const isUsable =
+      (before.master ?? bridge) === bridge &&
+      (isPooled || (await this.#isOf(tap, before, signal)));
+    if (!isUsable)
       throw new NetworkConflictError(
         `there is a device ${name} already, and it is not the TAP device of this VM on the bridge ${bridge}`,
         { hint: `See what it is: ip -details link show ${name}` },
       );
     const isKept =
       before.hasCarrier ||
-      (before.alias !== undefined &&
-        (await this.#isOwner(tap, before, signal)));
-    if (isKept) return;
-    await this.#ip.run(["link", "delete", "dev", name], signal);
-    await this.#make(tap, signal);
+      (isPooled
+        ? owner === this.#install.owner.uid
+        : before.alias !== undefined &&
+          (await this.#isOwnedBy([owner], before, signal)));
+    if (!isKept) {
+      await this.#ip.run(["link", "delete", "dev", name], signal);
+      await this.#make(tap, signal);
+    } else if (before.alias !== vmAlias(id)) {
+      await this.#label(name, vmAlias(id), signal);
+    }
   }
 
-  /** Joins it to the bridge and sets it up. Idempotent. */
-  async join(name: string, bridge: string, signal: AbortSignal): Promise<void> {
-    const args = ["link", "set", "dev", name, "master", bridge, "up"];
-    await this.#ip.run(args, signal);
-  }
-
-  /**
-   * Idempotent. What is not ours is left alone.
-   * @returns is the name free now?
-   */
-  async remove(tap: TapDevice): Promise<boolean> {
-    const device = await this.#ip.device(tap.name);
-    if (!device) return true;
-    if (!(await this.#isOurs(tap, device))) return false;
-    await this.#ip.run(["link", "delete", "dev", tap.name]);
-    return true;
-  }
-
-  async #make(tap: TapDevice, signal: AbortSignal): Promise<void> {
-    const { name, id } = tap;
-    const owner = String(await tap.owner());
+  /** Joins it to the bridge, apart from its other isolated ports if so wished, and sets it up. Idempotent. */
+  async join(
+    name: string,
+    bridge: string,
+    isolate: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
     await this.#ip.batch(
       [
-        `tuntap add dev ${name} mode tap user ${owner}`,
-        `link set dev ${name} alias ${aliasOf(id)}`,
+        `link set dev ${name} master ${bridge}`,
+        // Before it is up: there is no moment in which it reaches the others.
+        `link set dev ${name} type bridge_slave isolated ${isolate ? "on" : "off"}`,
+        `link set dev ${name} up`,
       ],
       signal,
     );
   }
 
-  async #isOurs(
+  /**
+   * Looks only.
+   * @param devices of the host, as they are
+   */
+  async holder(
+    tap: TapDevice,
+    devices: readonly NamedDevice[],
+  ): Promise<TapHolder> {
+    const device = devices.find(({ name }) => name === tap.name);
+    if (!device) return "nobody";
+    if (this.#isPooled(device)) return "pool";
+    const { master } = device;
+    const bridge = devices.find(({ name }) => name === master);
+    // Another install's VM may have this id, if it says so.
+    const isElsewhere =
+      master !== undefined && bridge?.alias !== installAlias(this.#install.tag);
+    if (isElsewhere) return "other";
+    return (await this.#isOf(tap, device)) ? "vm" : "other";
+  }
+
+  /** Does the device still belong to the install's owner? Whoever has it open may give it to somebody else. Looks only. */
+  async isOwners(name: string): Promise<boolean> {
+    const device = await this.#ip.device(name);
+    return (
+      device !== undefined && this.#isOwnedBy([this.#install.owner.uid], device)
+    );
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.#ip.run(["link", "delete", "dev", name]);
+  }
+
+  /** Takes a VM's device off its bridge, down, as new: nobody reaches anything through it. Idempotent. */
+  async detach(name: string): Promise<void> {
+    await this.#ip.batch([
+      `link set dev ${name} down`,
+      `link set dev ${name} nomaster`,
+      // Whoever has it open may change the address, to that of another guest for instance.
+      `link set dev ${name} address ${randomMac()}`,
+    ]);
+  }
+
+  /** A detached device belongs to the pool from now on. Idempotent. */
+  async shelve(name: string): Promise<void> {
+    await this.#label(name, poolAlias(this.#install.tag));
+  }
+
+  async #make(tap: TapDevice, signal: AbortSignal): Promise<void> {
+    const { name, id, owner } = tap;
+    await this.#ip.batch(
+      [
+        `tuntap add dev ${name} mode tap user ${String(owner)}`,
+        `link set dev ${name} alias ${vmAlias(id)}`,
+      ],
+      signal,
+    );
+  }
+
+  async #label(
+    name: string,
+    alias: string,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#ip.run(["link", "set", "dev", name, "alias", alias], signal);
+  }
+
+  #isPooled(device: NetworkDevice): boolean {
+    return isTap(device) && device.alias === poolAlias(this.#install.tag);
+  }
+
+  async #isOf(
     tap: TapDevice,
     device: NetworkDevice,
     signal?: AbortSignal,
   ): Promise<boolean> {
-    const { kind, tunType, alias, master, hasCarrier } = device;
-    if (kind !== "tun" || tunType !== "tap") return false;
-    if (alias !== undefined) return alias === aliasOf(tap.id);
-    // Whoever ended between the two lines that make it has left this.
-    const isUnused = master === undefined && !hasCarrier;
-    return isUnused && this.#isOwner(tap, device, signal);
+    const { alias, master, hasCarrier } = device;
+    if (!isTap(device)) return false;
+    if (alias !== undefined && alias !== vmAlias(tap.id)) return false;
+    if (alias !== undefined && master !== undefined) return true;
+    // Whoever ended between the two lines that make it has left one without alias.
+    if (alias === undefined && (master !== undefined || hasCarrier))
+      return false;
+    const owners = [tap.owner, this.#install.owner.uid];
+    return this.#isOwnedBy(owners, device, signal);
   }
 
-  async #isOwner(
-    tap: TapDevice,
+  async #isOwnedBy(
+    uids: readonly number[],
     { user }: NetworkDevice,
     signal?: AbortSignal,
   ): Promise<boolean> {
-    if (user === undefined) return false;
-    return (await this.#uidOf(user, signal)) === (await tap.owner());
-  }
-
-  /** `ip` prints the name of a user that has one, even when asked for numbers. */
-  async #uidOf(user: string, signal?: AbortSignal): Promise<number> {
-    if (/^[0-9]+$/.test(user)) return Number(user);
-    const { stdout } = await this.#commands.run({
-      file: "id",
-      args: ["-u", "--", user],
-      timeoutMs: 10_000,
-      ...(signal === undefined ? {} : { signal }),
-    });
-    return Number(stdout);
+    return (
+      user !== undefined &&
+      uids.includes(await uidOf(this.#commands, user, signal))
+    );
   }
 }
 
-function aliasOf(id: VmId): string {
-  return `banger-${id}`;
+/** Is it a TAP device? Pure. */
+export function isTap({ kind, tunType }: NetworkDevice): boolean {
+  return kind === "tun" && tunType === "tap";
+}
+
+/** The uid of a device's user: `ip` prints the name of one that has a name, even when asked for numbers. */
+export async function uidOf(
+  commands: CommandRunner,
+  user: string,
+  signal?: AbortSignal,
+): Promise<number> {
+  if (/^[0-9]+$/.test(user)) return Number(user);
+  const { stdout } = await commands.run({
+    file: "id",
+    args: ["-u", "--", user],
+    timeoutMs: 10_000,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  return Number(stdout);
+}
+
+/** Locally administered, of nobody. */
+function randomMac(): string {
+  const bytes = randomBytes(5).toString("hex").match(/../g) ?? [];
+  return ["02", ...bytes].join(":");
 }

@@ -1,15 +1,15 @@
 import {
-  abortAfter,
   throwIfCancelled,
-  withAnySignal,
+  withinLimit,
   type PrivilegedContext,
   type PrivilegedRequest,
 } from "@banger/core";
 import { PrivilegedInputError } from "./privileged-errors.js";
+import { endGraceMs } from "./protocol.js";
 
 /**
  * Checks the input and carries a request out, within its time limit.
- * @throws {@link PrivilegedInputError}; what the request throws
+ * @throws {@link PrivilegedInputError}, TimeLimitError; CancelledError when `caller` aborts; what the request throws
  */
 export async function runRequest<Input, Output>(
   request: PrivilegedRequest<Input, Output>,
@@ -21,7 +21,16 @@ export async function runRequest<Input, Output>(
   const parsed = request.input.safeParse(input);
   if (!parsed.success)
     throw new PrivilegedInputError(request.name, parsed.error);
-  return withAnySignal([caller, abortAfter(request.timeoutMs)], (signal) =>
-    request.run(parsed.data, { ...context, signal }),
-  );
+  const { name: what, timeoutMs: limitMs } = request;
+  try {
+    return await withinLimit(
+      { what, limitMs, graceMs: endGraceMs, owner: caller },
+      (signal) => request.run(parsed.data, { ...context, signal }),
+    );
+  } catch (error) {
+    // Node's own calls reject with an AbortError, which does not say who has left.
+    if (error instanceof Error && error.name === "AbortError")
+      throwIfCancelled(caller, what);
+    throw error;
+  }
 }

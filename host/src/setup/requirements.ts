@@ -64,13 +64,7 @@ const requirements: readonly Requirement[] = [
   {
     program: "nft",
     packageName: "nftables",
-    purpose: "keeps each guest to its own address",
-    for: "bridge",
-  },
-  {
-    program: "iptables",
-    packageName: "iptables",
-    purpose: "lets guests with NAT out, and the others not",
+    purpose: "keeps each guest to its own address and to what it may reach",
     for: "bridge",
   },
   {
@@ -120,6 +114,7 @@ export class HostRequirements {
   readonly #commands: CommandRunner;
   readonly #hostFacts: HostFacts;
   readonly #networkMode: string;
+  readonly #hasHelper: boolean;
   #complete = false;
 
   constructor(options: {
@@ -127,10 +122,13 @@ export class HostRequirements {
     hostFacts: HostFacts;
     /** of new VMs */
     networkMode: string;
+    /** does a root helper map the ids of user namespaces? */
+    hasHelper?: boolean;
   }) {
     this.#commands = options.commands;
     this.#hostFacts = options.hostFacts;
     this.#networkMode = options.networkMode;
+    this.#hasHelper = options.hasHelper ?? false;
   }
 
   async report(): Promise<RequirementReport> {
@@ -153,7 +151,7 @@ export class HostRequirements {
 
   /** Firecracker runs on the bridge only, so what it needs belongs there. */
   #isNeeded({ for: whom }: Requirement): boolean {
-    if (whom === "user") return !this.#hostFacts.isRoot;
+    if (whom === "user") return !this.#hostFacts.isRoot && !this.#hasHelper;
     return whom === undefined || this.#networkMode === "bridge";
   }
 

@@ -10,11 +10,39 @@ const leastIds = 65_536;
 
 /** Does a text in the form of subuid(5) give a user, by name or uid, enough ids? Pure. */
 export function hasIdRange(text: string, user: string, uid: number): boolean {
-  return text.split("\n").some((line) => {
-    const [owner, first, count] = line.split(":");
+  return findIdRange(text, user, uid) !== undefined;
+}
+
+/** Ids that a user may give away. */
+export interface IdRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** The first range that is large enough. Pure. */
+function findIdRange(
+  text: string,
+  user: string,
+  uid: number,
+): IdRange | undefined {
+  for (const line of text.split("\n")) {
+    const [owner, ...numbers] = line.split(":");
+    const [first = 0, count = 0] = numbers.map(Number);
     const isOurs = owner === user || owner === String(uid);
-    return isOurs && Number(first) > 0 && Number(count) >= leastIds;
-  });
+    const isWhole = [first, count].every(Number.isSafeInteger);
+    if (isOurs && isWhole && first > 0 && count >= leastIds)
+      return { first, count };
+  }
+  return undefined;
+}
+
+/** The same from the host's own file. */
+export async function readIdRange(
+  file: (typeof idFiles)[number],
+  user: string,
+  uid: number,
+): Promise<IdRange | undefined> {
+  return findIdRange(await read(file), user, uid);
 }
 
 /** What this user lacks of subordinate ids, and what helps; `undefined` when nothing. */

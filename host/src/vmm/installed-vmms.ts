@@ -1,11 +1,10 @@
-import type { CommandRunner, HostFacts, Logger } from "@banger/core";
+import type { CommandRunner, Logger, Privileged } from "@banger/core";
 import type { FirecrackerSettings } from "../config/load-config.js";
 import type { Paths } from "../paths.js";
 import { FirecrackerDriver } from "./firecracker/firecracker-driver.js";
 import { FirecrackerProbe } from "./firecracker/firecracker-probe.js";
-import { jailBaseProblem } from "./firecracker/jail-directory.js";
+import { jailRequests } from "./firecracker/jail-requests.js";
 import { FirecrackerKernels } from "./firecracker/kernels.js";
-import { otherBaseHint } from "./firecracker/jail-errors.js";
 import { FirecrackerProgram } from "./firecracker/program.js";
 import { KvmProbe } from "./kvm-probe.js";
 import { QemuDriver } from "./qemu-driver.js";
@@ -16,7 +15,7 @@ import type { InstalledVmm, VmmProgram } from "./vmm-drivers.js";
 export interface VmmDeps {
   readonly commands: CommandRunner;
   readonly logger: Logger;
-  readonly hostFacts: HostFacts;
+  readonly privileged: Privileged;
   readonly paths: Paths;
   readonly firecracker: FirecrackerSettings;
 }
@@ -27,44 +26,54 @@ export function installedVmms(deps: VmmDeps): readonly InstalledVmm[] {
 }
 
 function installedFirecracker(deps: VmmDeps): InstalledVmm {
-  const { commands, logger, hostFacts, paths, firecracker: settings } = deps;
+  const { commands, logger, privileged, paths, firecracker: settings } = deps;
   const program = new FirecrackerProgram({
     commands,
     program: settings.program,
   });
   const { kernelsDirectory, stateDirectory } = paths;
   const kernels = new FirecrackerKernels({ commands, kernelsDirectory });
-  const { jailer = "jailer", jailBase = `${stateDirectory}/jail` } = settings;
-  const isJailed = hostFacts.isRoot && settings.jailerEnabled;
+  const jail = {
+    firecracker: settings.program,
+    jailer: settings.jailer,
+    // The root helper knows no configuration.
+    jailBase:
+      (privileged.kind === "helper" ? undefined : settings.jailBase) ??
+      paths.jailDirectory,
+  };
+  const requests = jailRequests(jail);
   const look = async (signal: AbortSignal): Promise<VmmProgram> => {
     const found = await program.look(signal);
+    const isJailed = privileged.kind !== "none" && settings.jailerEnabled;
     if (found.problem !== undefined || !isJailed) return found;
-    // Not without: root would run the VMM unconfined, and nobody would have asked for that.
-    if ((await commands.find(jailer)) === undefined)
+    const silent = await privileged.problem();
+    if (silent)
       return {
         ...found,
-        problem: `${jailer} is not installed`,
-        fix: "Install the jailer of the same release, or set vmm.jailer_enabled = false",
+        problem: silent.message,
+        ...(silent.hint === undefined ? {} : { fix: silent.hint }),
       };
-    // Now, not at the start: the driver would be chosen, and the jail named.
-    const unsafe = await jailBaseProblem(jailBase);
-    return unsafe === undefined
+    // Not without: root would run the VMM unconfined, and nobody would have asked for that. And now, not at the start: the driver would
+    // be chosen, and the jail named.
+    const jailed = await privileged.request(requests.check, {}, signal);
+    const { problem, fix, firecracker } = jailed;
+    if (problem !== undefined)
+      return { ...found, problem, ...(fix === undefined ? {} : { fix }) };
+    return firecracker === found.path
       ? found
-      : { ...found, problem: unsafe.message, fix: otherBaseHint };
+      : {
+          ...found,
+          problem: `root starts ${firecracker ?? "another program"} in jails`,
+          fix: "Remove vmm.firecracker_bin from the configuration",
+        };
   };
   return {
     driver: new FirecrackerDriver({
-      commands,
+      privileged,
       logger,
       program,
       kernels,
-      hostFacts,
-      stateDirectory,
-      settings: {
-        jailer,
-        jailerEnabled: settings.jailerEnabled,
-        jailBase,
-      },
+      settings: { ...jail, jailerEnabled: settings.jailerEnabled },
     }),
     emulates: false,
     program: look,

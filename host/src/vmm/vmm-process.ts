@@ -4,6 +4,8 @@ import { open, type FileHandle } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { orDiskFull } from "../files/disk-full.js";
 import { hasErrorCode } from "../files/error-code.js";
+import { descriptorPath } from "../files/open-path.js";
+import { withOwnedFile } from "../files/owned-file.js";
 import {
   identifyProcess,
   isAlive,
@@ -29,6 +31,8 @@ export interface VmmCommand {
   readonly stderr: string;
   /** let the files that it makes be readable by its user only */
   readonly umask?: "077";
+  /** users whose the output files must be, which then must be there: whoever runs this program must not write to files of others */
+  readonly outputOwners?: readonly number[];
 }
 
 /** A VMM process that was started. */
@@ -43,11 +47,15 @@ export interface StartedVmm {
  * @throws the system's own error when it cannot be executed, Error when it ended at once
  */
 export async function startVmm(command: VmmCommand): Promise<StartedVmm> {
-  const stdout = await openLog(command.stdout);
+  const openOutput = (path: string): Promise<FileHandle> =>
+    command.outputOwners === undefined
+      ? openLog(path)
+      : openLogOf(path, command.outputOwners);
+  const stdout = await openOutput(command.stdout);
   let child;
   let failed: Promise<never>;
   try {
-    const stderr = await openLog(command.stderr);
+    const stderr = await openOutput(command.stderr);
     try {
       child = spawn(...invocationOf(command), {
         detached: true,
@@ -103,6 +111,18 @@ function openLog(path: string, flags = 0): Promise<FileHandle> {
   const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW } = constants;
   const all = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | flags;
   return open(path, all, 0o600);
+}
+
+/** @throws ForeignFileError; the system's own errors */
+async function openLogOf(
+  path: string,
+  owners: readonly number[],
+): Promise<FileHandle> {
+  const { O_WRONLY, O_APPEND } = constants;
+  // By what was looked at: the path may lead elsewhere by now.
+  return withOwnedFile(path, owners, (file) =>
+    open(descriptorPath(file), O_WRONLY | O_APPEND),
+  );
 }
 
 /** SIGKILL, and wait until it is gone: a VMM holds its disks and sockets until then. */

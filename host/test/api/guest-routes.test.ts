@@ -27,6 +27,10 @@ describe("what a guest says", () => {
       ping: answer(1.5),
       health: answer(health),
       ports: answer([]),
+      refusals: answer({
+        egress: { kind: "open", recorded: true },
+        refusals: [],
+      }),
       stats: answer({ collectedAt: "", residentBytes: 1, diskBytes: 2 }),
     });
     const read = async (what: string): Promise<unknown> =>
@@ -35,7 +39,11 @@ describe("what a guest says", () => {
     expect(await read("health")).toEqual(health);
     expect(await read("ports")).toEqual([]);
     expect(await read("stats")).toMatchObject({ diskBytes: 2 });
-    expect(signals).toHaveLength(4);
+    expect(await read("refusals")).toEqual({
+      egress: { kind: "open", recorded: true },
+      refusals: [],
+    });
+    expect(signals).toHaveLength(5);
   });
 
   it("has what a process did, run through the agent", async () => {

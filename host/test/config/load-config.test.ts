@@ -61,7 +61,13 @@ describe("loadConfig", () => {
         stopTimeoutMs: 20_000,
         reconcileTimeoutMs: 30_000,
       },
-      network: { mode: "user", bridge: "br-fc", address: "172.16.0.1/24" },
+      network: {
+        mode: "user",
+        bridge: "br-fc",
+        address: "172.16.0.1/24",
+        isolate: false,
+        tapPoolSize: 4,
+      },
       images: {},
       plugins: {
         enabled: ["work-disk", "file-sync", "dns", "nat"],
@@ -103,7 +109,7 @@ describe("loadConfig", () => {
       auto_stop_stale_after = "7d"
       vm_defaults = { image = "mine", vcpus = 3, memory = 768, disk_size = "1.5G" }
       images.mirror = "https://deb.example.org/debian"
-      network = { mode = "bridge", bridge = "br-fc-two", address = "10.9.0.1/22" }
+      network = { mode = "bridge", bridge = "br-fc-two", address = "10.9.0.1/22", isolate = true, tap_pool_size = 64 }
       [vmm]
       accel = "emulate"
       driver = "firecracker"
@@ -145,6 +151,8 @@ describe("loadConfig", () => {
         mode: "bridge",
         bridge: "br-fc-two",
         address: "10.9.0.1/22",
+        isolate: true,
+        tapPoolSize: 64,
       },
       images: { mirror: "https://deb.example.org/debian" },
       plugins: { enabled: [], packages: ["banger-plugin-x"] },
@@ -178,6 +186,10 @@ describe("loadConfig", () => {
     'network.address = "172.16.0.1"',
     'network.address = "172.16.0.300/24"',
     'network.address = "172.16.0.9/24"',
+    'network.isolate = "yes"',
+    "network.tap_pool_size = -1",
+    "network.tap_pool_size = 65",
+    "network.tap_pool_size = 1.5",
     'network.address = "8.8.8.1/24"',
   ])("refuses %s", async (line) => {
     const problems = await problemsOf(load(line));

@@ -1,20 +1,28 @@
 import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type {
   CommandRunner,
+  BangerError,
   Image,
+  Install,
+  Privileged,
   RootDiskNames,
   VmRecord,
 } from "@banger/core";
 import {
-  fakeHostFacts,
   fakeImage,
+  fakeInstall,
+  FakePrivileged,
   fakeVm,
   fakeVmId,
   memoryLogger,
 } from "@banger/core/testing";
+import {
+  diskRequests,
+  type DiskRequests,
+} from "../../src/disks/disk-requests.js";
 import { InstalledRootDisks } from "../../src/disks/installed-root-disks.js";
-import type { DeviceTree } from "../../src/disks/loop-devices.js";
+import { hostDevices, type DeviceTree } from "../../src/disks/loop-devices.js";
 import type { CloneFile } from "../../src/disks/reflink-root-disk.js";
 import { RootDiskProbe } from "../../src/disks/root-disk-probe.js";
 
@@ -44,9 +52,9 @@ export class DiskWorld {
   ): Promise<DiskWorld> {
     const own = join(directory, "vms", id);
     await mkdir(own, { recursive: true });
-    await mkdir(join(directory, "images"), { recursive: true });
     const vm = fakeVm({ id, runtime: { directory: own, ...runtime } });
     const world = new DiskWorld(directory, vm);
+    await mkdir(dirname(world.imageFile()), { recursive: true });
     await writeFile(world.imageFile(), Buffer.alloc(imageBytes, "image "));
     return world;
   }
@@ -56,7 +64,7 @@ export class DiskWorld {
   }
 
   imageFile(): string {
-    return join(this.directory, "images/rootfs.ext4");
+    return join(this.directory, `images/${fakeImage().id}/rootfs.ext4`);
   }
 
   file(name: string): string {
@@ -72,21 +80,44 @@ export class DiskWorld {
     this.#vm = { ...this.#vm, runtime: { ...this.#vm.runtime, ...runtime } };
   }
 
+  /** The install that all this is of: the one who runs the tests. */
+  get install(): Install {
+    return fakeInstall({
+      owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
+      stateDirectory: this.directory,
+    });
+  }
+
+  jailBase(): string {
+    return join(this.directory, "jails");
+  }
+
+  requests(devices: DeviceTree = hostDevices): DiskRequests {
+    return diskRequests({ jailBase: this.jailBase(), devices, pauseMs: 1 });
+  }
+
   /** The disks of a new process. */
   disks(options: {
     readonly commands: CommandRunner;
     readonly clone?: CloneFile;
     readonly devices?: DeviceTree;
-    readonly isRoot?: boolean;
+    /** default: this process is root itself */
+    readonly kind?: Privileged["kind"];
+    readonly jailerEnabled?: boolean;
+    readonly helperProblem?: BangerError;
   }): InstalledRootDisks {
-    const { isRoot = true, ...deps } = options;
-    const hostFacts = fakeHostFacts({ isRoot });
+    const { kind = "in-process", jailerEnabled = true, ...deps } = options;
+    const privileged = new FakePrivileged(options.commands, this.install);
+    privileged.kind = kind;
+    privileged.missing = options.helperProblem;
+    const requests = this.requests(options.devices);
     return new InstalledRootDisks({
       ...deps,
       logger: memoryLogger(),
-      rootDiskProbe: new RootDiskProbe({ ...deps, hostFacts }),
-      imageFile: () => this.imageFile(),
-      pauseMs: 1,
+      ...{ privileged, requests, stateDirectory: this.directory },
+      rootDiskProbe: new RootDiskProbe({
+        ...{ ...deps, privileged, requests, jailerEnabled },
+      }),
     });
   }
 }

@@ -1,7 +1,15 @@
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import {
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "@banger/core";
 import { FakeCommandRunner, type ScriptedResult } from "@banger/core/testing";
+import { deviceNumbers } from "../../src/files/device-numbers.js";
 import type { DeviceTree } from "../../src/disks/loop-devices.js";
 
 const busy: ScriptedResult = {
@@ -120,6 +128,7 @@ export class FakeKernel {
       );
       return free === undefined ? busy : { stdout: `/dev/${free}\n` };
     }
+    if (args[0] === "--list") return this.#identify(args.at(-1) ?? "");
     const name = (args.at(args[0] === "--detach" ? -1 : -2) ?? "").split("/");
     const loop = name.at(-1) ?? "";
     if (args[0] === "--detach") {
@@ -131,6 +140,18 @@ export class FakeKernel {
     if ((await this.#loops()).some((one) => one.name === loop)) return busy;
     await this.attach(loop, args.at(-1) ?? "", args[0] === "--read-only");
     return {};
+  }
+
+  /** What file is on a device, as losetup(8) shows it: in columns. */
+  async #identify(device: string): Promise<ScriptedResult> {
+    const loops = await this.#loops();
+    const loop = loops.find(({ name }) => device === `/dev/${name}`);
+    if (!loop) return { exitCode: 1, stderr: `losetup: ${device}: not a loop` };
+    const { dev, ino } = await stat(loop.file);
+    const { major, minor } = deviceNumbers(dev);
+    return {
+      stdout: `  ${String(ino)}     ${String(major)}:${String(minor)}  \n`,
+    };
   }
 
   async #clear(): Promise<void> {

@@ -7,8 +7,8 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { RootDiskStrategy } from "@banger/core";
-import { fakeHostFacts, FakeCommandRunner } from "@banger/core/testing";
+import { PrivilegeMissingError, type RootDiskStrategy } from "@banger/core";
+import { FakeCommandRunner, FakePrivileged } from "@banger/core/testing";
 import { describe, expect, it } from "vitest";
 import { RootDiskProbe } from "../../src/disks/root-disk-probe.js";
 import { temporaryDirectory } from "../files/temporary-directory.js";
@@ -55,7 +55,13 @@ describe("choose", () => {
         .choose(vm, ["raw", "qcow2"], image, never);
     expect(await choose({ clone: copyFile })).toBe("reflink");
     expect(await choose({ clone: noClone })).toBe("snapshot");
-    expect(await choose({ clone: noClone, isRoot: false })).toBe("copy");
+    for (const options of [
+      { kind: "none" },
+      { kind: "helper", jailerEnabled: false },
+      { kind: "helper", helperProblem: new PrivilegeMissingError("asleep") },
+    ] as const)
+      expect(await choose({ clone: noClone, ...options })).toBe("copy");
+    expect(await choose({ clone: noClone, kind: "helper" })).toBe("snapshot");
     const noPrograms = new FakeCommandRunner();
     expect(await choose({ clone: noClone }, noPrograms)).toBe("copy");
     const noTarget = kernel
@@ -97,7 +103,6 @@ describe("choose", () => {
     await mkdir(world.file(".reflink-probe"));
     for (const file of ["original", "clone"])
       await writeFile(world.file(`.reflink-probe/${file}`), "left");
-    const hostFacts = fakeHostFacts();
     const commands = new FakeCommandRunner();
     let running = 0;
     const clone = async (from: string, to: string): Promise<void> => {
@@ -108,7 +113,13 @@ describe("choose", () => {
       await copyFile(from, to, constants.COPYFILE_EXCL);
       running -= 1;
     };
-    const probe = new RootDiskProbe({ commands, hostFacts, clone });
+    const privileged = new FakePrivileged(commands, world.install);
+    privileged.kind = "none";
+    const requests = world.requests();
+    const jailerEnabled = true;
+    const probe = new RootDiskProbe({
+      ...{ privileged, requests, clone, jailerEnabled },
+    });
     const best = () => probe.best("raw", directory, undefined);
     const first = best();
     probe.forget();

@@ -1,4 +1,12 @@
-import { mkdir, open, rm, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  mkdir,
+  open,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import {
   CommandFailedError,
@@ -9,7 +17,11 @@ import {
 import { FakeCommandRunner } from "@banger/core/testing";
 import { expect, it, onTestFinished } from "vitest";
 import { ExecaCommandRunner } from "../../src/commands/execa-command-runner.js";
-import { LoopDevices } from "../../src/disks/loop-devices.js";
+import {
+  hostDevices,
+  listLoopDevices,
+  LoopDevices,
+} from "../../src/disks/loop-devices.js";
 import { temporaryDirectory } from "../files/temporary-directory.js";
 import { DiskWorld, imageBytes, never } from "./disk-world.js";
 
@@ -55,17 +67,24 @@ async function backingFile(): Promise<string> {
   return file;
 }
 
-onRealLoops("are attached under the name that was claimed", async () => {
+/** Puts a file on a device that is free, which others may take first. */
+async function attach(file: string, readOnly = false): Promise<string> {
+  const loops = new LoopDevices(real);
+  const meant = await stat(file, { bigint: true });
+  for (;;) {
+    const device = await loops.free(never);
+    if (await loops.attach(device, file, readOnly, meant, never)) return device;
+  }
+}
+
+onRealLoops("are attached as they are asked for", async () => {
   const file = await backingFile();
   const loops = new LoopDevices(real);
-  const claimed: (readonly string[])[] = [];
-  const claim = async (device: string): Promise<void> => {
-    claimed.push([device, ...(await below(file))]);
-  };
-  const device = await loops.attach(file, true, claim, never);
-  expect(claimed).toEqual([[device]]);
+  const device = await attach(file, true);
   expect(await below(file)).toEqual([`${device} 1 ${file}`]);
-  const found = (await loops.list()).find((loop) => loop.device === device);
+  const all = await listLoopDevices(hostDevices);
+  const found = all.find((loop) => loop.device === device);
+  expect(await loops.find(device)).toEqual(found);
   expect(found).toEqual({
     device,
     number: expect.stringMatching(/^7:\d+$/) as string,
@@ -78,23 +97,29 @@ onRealLoops("are attached under the name that was claimed", async () => {
   expect(await below(file)).toEqual([]);
 });
 
-onRealLoops("are taken one further when somebody is quicker", async () => {
+onRealLoops("stay with whoever was quicker", async () => {
   const file = await backingFile();
   const other = await backingFile();
-  const claimed: string[] = [];
-  const device = await new LoopDevices(real).attach(
-    file,
-    false,
-    async (free) => {
-      claimed.push(free);
-      if (claimed.length === 1) await losetup(free, other);
-    },
-    never,
-  );
-  expect(claimed).toHaveLength(2);
-  expect(device).toBe(claimed[1]);
-  expect(await below(file)).toEqual([`${device} 0 ${file}`]);
-  expect(await below(other)).toEqual([`${claimed[0] ?? ""} 0 ${other}`]);
+  const device = await attach(other);
+  const loops = new LoopDevices(real);
+  const meant = await stat(file, { bigint: true });
+  for (const name of [device, "/dev/loop999999"])
+    expect(await loops.attach(name, file, false, meant, never)).toBe(false);
+  expect(await below(file)).toEqual([]);
+  expect(await below(other)).toEqual([`${device} 0 ${other}`]);
+});
+
+onRealLoops("hold the file that was looked at, or none", async () => {
+  const file = await backingFile();
+  const meant = await stat(file, { bigint: true });
+  const loops = new LoopDevices(real);
+  await rename(file, `${file}-old`);
+  await writeFile(file, Buffer.alloc(4096));
+  const device = await loops.free(never);
+  await expect(
+    loops.attach(device, file, false, meant, never),
+  ).rejects.toMatchObject({ code: "ERR_FILE_FOREIGN" });
+  expect(await below(file)).toEqual([]);
 });
 
 onRealLoops(
@@ -102,12 +127,7 @@ onRealLoops(
   async () => {
     const file = await backingFile();
     const loops = new LoopDevices(real);
-    const device = await loops.attach(
-      file,
-      false,
-      async () => undefined,
-      never,
-    );
+    const device = await attach(file);
     await loops.detach(device, ({ backingFile: found }) => found === "/srv/x");
     await loops.detach("/dev/loop-control", () => true);
     await loops.detach("/dev/sda", () => true);
@@ -118,7 +138,7 @@ onRealLoops(
 onRealLoops("are found by the name of a file that was removed", async () => {
   const file = await backingFile();
   const loops = new LoopDevices(real);
-  const device = await loops.attach(file, false, async () => undefined, never);
+  const device = await attach(file);
   await rm(file);
   expect(await below(file)).toEqual([`${device} 0 ${file}\\x20(deleted)`]);
   await loops.detach(device, ({ backingFile: found }) => found === file);
@@ -128,7 +148,7 @@ onRealLoops("are found by the name of a file that was removed", async () => {
 onRealLoops("go with the last one who has them open", async () => {
   const file = await backingFile();
   const loops = new LoopDevices(real);
-  const device = await loops.attach(file, false, async () => undefined, never);
+  const device = await attach(file);
   const user = await open(device, "r");
   const gone = loops.detach(device, () => true);
   setTimeout(() => void user.close(), 200);
@@ -139,7 +159,7 @@ onRealLoops("go with the last one who has them open", async () => {
 it("are none on a host without any", async () => {
   const nowhere = { sys: "/nonexistent", dev: "/nonexistent" };
   const loops = new LoopDevices(new FakeCommandRunner(), nowhere);
-  expect(await loops.list()).toEqual([]);
+  expect(await listLoopDevices(nowhere)).toEqual([]);
   await loops.detach("/dev/loop0", () => true);
 });
 
@@ -178,7 +198,7 @@ onRealLoops("are what a snapshot is made on, and go with it", async () => {
     const { baseLoop = "", cowLoop = "" } = world.vm.runtime;
     expect(await below(directory)).toEqual(
       [
-        `${baseLoop} 1 ${join(directory, "images/rootfs.ext4")}`,
+        `${baseLoop} 1 ${join(directory, "images", world.image.id, "rootfs.ext4")}`,
         `${cowLoop} 0 ${join(directory, "vms", world.vm.id, "root.cow")}`,
       ].sort(),
     );

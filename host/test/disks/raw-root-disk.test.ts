@@ -230,7 +230,7 @@ describe("reflink", () => {
         const other = await DiskWorld.in(directory, {}, fakeVmId(2));
         expect(
           await other
-            .disks({ commands: real, isRoot: false })
+            .disks({ commands: real, kind: "none" })
             .choose(other.vm, ["raw"], elsewhere.image, never),
         ).toBe("copy");
       },

@@ -58,7 +58,7 @@ function whole(world: DiskWorld): readonly string[] {
 function changes(commands: FakeCommandRunner): readonly string[] {
   return commands.commands
     .map(({ file, args }) => [file, ...args].join(" "))
-    .filter((line) => !/--find|targets|info|dmsetup table/.test(line));
+    .filter((line) => !/--find|--list|targets|info|dmsetup table/.test(line));
 }
 
 it("makes loop devices and the snapshot over them, each recorded before", async () => {
@@ -195,6 +195,22 @@ it("says what the host lacks when it has a snapshot from before", async () => {
     hint: expect.stringContaining("modprobe dm-snapshot") as string,
   });
   expect(world.vm.runtime.baseLoop).toBeUndefined();
+});
+
+it("is not made for a VMM that could not open it", async () => {
+  const { world, kernel } = await scene();
+  const disks = world.disks({
+    ...{ commands: kernel.commands(), devices: kernel.tree, kind: "helper" },
+  });
+  const ensure = () => disks.ensure(world.vm, world.image, world.record, never);
+  await expect(ensure()).rejects.toMatchObject({
+    code: "ERR_ROOT_DISK_UNAVAILABLE",
+    hint: expect.stringContaining("--driver firecracker") as string,
+  });
+  expect(await kernel.devices()).toEqual([]);
+  world.set({ jailDirectory: `${world.jailBase()}/firecracker/1` });
+  await ensure();
+  expect(await kernel.devices()).toEqual(whole(world));
 });
 
 describe("other people's devices", () => {
@@ -339,8 +355,8 @@ class DyingRunner implements CommandRunner {
 }
 
 describe("a process that is killed", () => {
-  // What one ensure runs: targets, info, find, losetup, find, losetup, create.
-  const points = [1, 2, 3, 4, 5, 6, 7].flatMap((command) =>
+  // What one ensure runs: targets, info, twice find and attach and list, twice list, info, create.
+  const points = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12].flatMap((command) =>
     [false, true].map((effect) => ({ command, effect })),
   );
 
@@ -419,7 +435,7 @@ describe("a process that is killed", () => {
         return {};
       });
       await expect(
-        onKernel(world, kernel, new DyingRunner(commands, 7, true)).ensure(
+        onKernel(world, kernel, new DyingRunner(commands, 12, true)).ensure(
           world.vm,
           world.image,
           world.record,

@@ -13,6 +13,7 @@ import {
   type HostCheckDeps,
 } from "../../src/doctor/host-checks.js";
 import { UserNetwork } from "../../src/network/user-network.js";
+import { NoPrivileged } from "../../src/privileged/no-privileged.js";
 import { HostRequirements } from "../../src/setup/requirements.js";
 import type { VmmOutlook } from "../../src/vmm/vmm-drivers.js";
 
@@ -67,6 +68,10 @@ function healthy(overrides: Partial<HostCheckDeps> = {}): HostCheckDeps {
       directory: "/nonexistent",
     },
     network: new UserNetwork({ lowestPort: 1024 }),
+    privileges: {
+      privileged: new NoPrivileged(),
+      install: () => Promise.resolve(undefined),
+    },
     imageStore: {
       find: () => Promise.resolve(fakeImage()),
     } as unknown as ImageStore,
@@ -198,6 +203,6 @@ describe("hostChecks", () => {
         detail: "no such directory",
       },
     ]);
-    expect(checks).toHaveLength(11);
+    expect(checks).toHaveLength(12);
   });
 });

@@ -45,6 +45,30 @@ describe("resolvePaths", () => {
     );
   });
 
+  it("is that of the system install for its owner, unless a home is named", () => {
+    const own = { service: "systemd", build: "b0" } as const;
+    const find = (uid: number) => (uid === owner.uid ? own : undefined);
+    const env = { HOME: "/h", XDG_STATE_HOME: "/s", XDG_RUNTIME_DIR: "/r" };
+    const paths = resolvePaths(env, owner, find);
+    expect(paths).toMatchObject({
+      configFile: "/var/lib/banger/config/config.toml",
+      stateDirectory: "/var/lib/banger/state",
+      jailDirectory: "/var/lib/banger/jail",
+      cacheDirectory: "/var/cache/banger",
+      runParents: ["/run/banger"],
+      daemonSocket: "/run/banger/bangerd.sock",
+      helperSocket: "/run/banger-root/helper.sock",
+      ...{ service: "systemd", installedBuild: "b0" },
+    });
+    const isOwn = resolvePaths({ ...env, BANGER_HOME: "/home" }, owner, find);
+    expect(isOwn.stateDirectory).toBe("/home/state");
+    expect(isOwn.jailDirectory).toBe("/home/state/jail");
+    expect(isOwn.helperSocket).toBeUndefined();
+    const other = resolvePaths(env, { ...owner, uid: 0 }, find);
+    expect(other.stateDirectory).toBe("/s/banger");
+    expect(other.service).toBeUndefined();
+  });
+
   it("gives each home of one user sockets of its own", () => {
     const run = (HOME: string, more = {}) =>
       resolvePaths({ HOME, ...more }, owner).runDirectory;

@@ -17,6 +17,7 @@ import {
 } from "@banger/core/testing";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { ImageBuilder } from "../../src/images/image-builder.js";
+import { NoPrivileged } from "../../src/privileged/no-privileged.js";
 import { RootNamespace } from "../../src/images/root-namespace.js";
 import { readImage } from "../../src/images/image-manifest.js";
 import {
@@ -78,6 +79,7 @@ async function setUp(
   const builder = new ImageBuilder({
     commands,
     hostFacts: fakeHostFacts({ isRoot }),
+    privileged: new NoPrivileged(),
     mirror,
     freeBytes,
   });
@@ -199,6 +201,7 @@ describe("ImageBuilder", () => {
     const builder = new ImageBuilder({
       commands,
       hostFacts: fakeHostFacts({ isRoot: true }),
+      privileged: new NoPrivileged(),
       mirror,
     });
     const id = `debian-${randomBytes(6).toString("hex")}`;
@@ -266,6 +269,7 @@ describe("ImageBuilder", () => {
     const namespace = new RootNamespace({
       commands,
       hostFacts: { isRoot: false },
+      privileged: new NoPrivileged(),
     });
     await namespace.removeTree(file);
     expect(commands.commands).toEqual([]);

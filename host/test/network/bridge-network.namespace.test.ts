@@ -1,10 +1,9 @@
 import { forwardMark, macAddress, type VmRecord } from "@banger/core";
-import { fakeVm, fakeVmId } from "@banger/core/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { BridgeNetwork } from "../../src/network/bridge-network.js";
-import { parseBridgeSettings } from "../../src/network/bridge-settings.js";
-import { SourceGuard } from "../../src/network/source-guard.js";
-import { TapDevices, tapDeviceName } from "../../src/network/tap-device.js";
+import type { BridgeNetwork } from "../../src/network/bridge-network.js";
+import { renderGuard } from "../../src/network/source-guard.js";
+import { TapDevices } from "../../src/network/tap-device.js";
+import { makeBridge, vmOf, type BridgeOptions } from "./make-bridge-network.js";
 import { NetworkNamespace, namespacesWork } from "./network-namespace.js";
 
 const signal = new AbortController().signal;
@@ -22,6 +21,7 @@ interface Link {
   readonly master?: string;
   readonly linkinfo?: {
     readonly info_data?: { readonly user?: string | number };
+    readonly info_slave_data?: { readonly isolated?: boolean };
   };
 }
 
@@ -35,31 +35,8 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
   });
   afterEach(() => host.remove());
 
-  const networkOf = (
-    address = "172.16.0.1/24",
-    tapOwner = 0,
-    install = "0123abcd",
-  ): BridgeNetwork =>
-    new BridgeNetwork({
-      commands: host,
-      isRoot: true,
-      settings: parseBridgeSettings("br-fc", address),
-      install,
-      tapOwner: () => tapOwner,
-      nameservers: () => ["10.0.0.53"],
-    });
-  const vmOf = (network: BridgeNetwork, lease = 1): VmRecord => {
-    const id = fakeVmId(0xabcdef010000 + lease * 0x10000);
-    return fakeVm({
-      id,
-      name: `otter-${String(lease)}`,
-      runtime: {
-        networkMode: "bridge",
-        ...network.addresses(lease),
-        tapDevice: tapDeviceName(id),
-      },
-    });
-  };
+  const networkOf = (options: BridgeOptions = {}): BridgeNetwork =>
+    makeBridge(host, options).network;
   const links = async (): Promise<readonly Link[]> =>
     JSON.parse(await host.sh("ip -json -details link show")) as Link[];
   const link = async (name: string): Promise<Link | undefined> =>
@@ -75,7 +52,7 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
   ];
 
   it("makes bridge and TAP device, twice like once, and removes the TAP device", async () => {
-    const network = networkOf(undefined, 65534);
+    const network = networkOf({ ownerUid: 65534 });
     const vm = vmOf(network);
     const { tapDevice = "" } = vm.runtime;
     await network.prepare(vm, signal);
@@ -131,7 +108,9 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
 
   it("finishes a bridge that was left half made", async () => {
     await host.sh("ip link add br-fc address 02:fc:ac:10:00:00 type bridge");
-    const network = networkOf();
+    const network: BridgeNetwork = networkOf({
+      vms: () => Promise.resolve([vmOf(network)]),
+    });
     await network.prepare(vmOf(network), signal);
     expect((await link("br-fc"))?.flags).toContain("UP");
     expect((await link("br-fc"))?.ifalias).toBe("banger-0123abcd");
@@ -241,7 +220,7 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
     const network = networkOf();
     await network.prepare(vmOf(network), signal);
     const before = await state();
-    const other = networkOf(undefined, 0, "fedc9876");
+    const other = networkOf({ tag: "fedc9876" });
     const vm = vmOf(other, 2);
     await expect(other.prepare(vm, signal)).rejects.toMatchObject({
       ...conflict("banger-0123abcd"),
@@ -261,7 +240,7 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
     const gone = networkOf();
     await gone.prepare(vmOf(gone), signal);
     await gone.remove(vmOf(gone));
-    const other = networkOf(undefined, 0, "fedc9876");
+    const other = networkOf({ tag: "fedc9876" });
     expect(await other.check()).toMatchObject({ status: "pass" });
     await other.prepare(vmOf(other, 2), signal);
     expect((await link("br-fc"))?.ifalias).toBe("banger-fedc9876");
@@ -310,10 +289,10 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
     await host.sh(`ip tuntap add dev ${tapDevice} mode tap user 65534`);
     const owner = async (): Promise<string | number | undefined> =>
       (await link(tapDevice))?.linkinfo?.info_data?.user;
-    await networkOf(undefined, 65534).prepare(vm, signal);
+    await networkOf({ ownerUid: 65534 }).prepare(vm, signal);
     expect((await link(tapDevice))?.ifalias).toBe(`banger-${vm.id}`);
     expect(await owner()).toBe("nobody");
-    await networkOf(undefined, 64123).prepare(vm, signal);
+    await networkOf({ ownerUid: 64123 }).prepare(vm, signal);
     expect(await owner()).toBe(64123);
     expect((await link(tapDevice))?.master).toBe("br-fc");
     // Up without somebody who has it open, as here, it has no carrier.
@@ -321,7 +300,7 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
   });
 
   it("removes a TAP device that was left half made", async () => {
-    const network = networkOf(undefined, 64123);
+    const network = networkOf({ ownerUid: 64123 });
     const vm = vmOf(network);
     await host.sh(
       `ip tuntap add dev ${vm.runtime.tapDevice ?? ""} mode tap user 64123`,
@@ -349,23 +328,76 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
   });
 
   it("doctor names what a flush of the rules has opened, and preparing again closes it", async () => {
-    const network = networkOf();
+    const network: BridgeNetwork = networkOf({
+      vms: () => Promise.resolve([1, 2].map((lease) => vmOf(network, lease))),
+    });
     const vms = [vmOf(network, 1), vmOf(network, 2)];
     for (const vm of vms) await network.prepare(vm, signal);
     const before = await state();
     expect(await network.check()).toMatchObject({ status: "pass" });
     await host.sh("nft flush ruleset");
-    const [one, two] = vms.map(({ id }) => id);
     expect(await network.check()).toMatchObject({
       status: "fail",
       detail: expect.stringContaining(
         vms[1]?.runtime.tapDevice ?? "",
       ) as string,
-      fix: `banger vm restart ${String(one)} ${String(two)}`,
+      fix: expect.stringContaining("banger daemon stop") as string,
     });
     for (const vm of vms) await network.prepare(vm, signal);
     expect(await network.check()).toMatchObject({ status: "pass" });
     expect(await state()).toEqual(before);
+  });
+
+  it("isolates the VMs that run when it is switched on, and ends that when it is switched off", async () => {
+    const vms = (): Promise<readonly VmRecord[]> =>
+      Promise.resolve([1, 2].map((lease) => vmOf(networkOf(), lease)));
+    const isolated = async (): Promise<readonly (boolean | undefined)[]> =>
+      (await links())
+        .filter(({ ifname }) => ifname.startsWith("tap-"))
+        .map(({ linkinfo }) => linkinfo?.info_slave_data?.isolated);
+    const [open, apart] = [
+      networkOf({ vms }),
+      networkOf({ vms, isolate: true }),
+    ];
+    for (const vm of await vms()) await open.prepare(vm, signal);
+    expect(await isolated()).toEqual([false, false]);
+    const before = await state();
+    expect(await apart.check()).toMatchObject({
+      status: "fail",
+      detail: expect.stringMatching(
+        /fence of br-fc.*isolation of tap-fc-/,
+      ) as string,
+    });
+    for (const vm of await vms()) await apart.restore(vm, signal);
+    expect(await isolated()).toEqual([true, true]);
+    expect(await apart.check()).toMatchObject({
+      status: "pass",
+      detail: expect.stringContaining("kept from each other") as string,
+    });
+    expect(await open.check()).toMatchObject({ status: "fail" });
+    for (const vm of await vms()) await open.restore(vm, signal);
+    expect(await isolated()).toEqual([false, false]);
+    expect(await state()).toEqual(before);
+  });
+
+  it("doctor names what VMs without a record have left, and the command that removes it", async () => {
+    const network = networkOf();
+    const vm = vmOf(network);
+    const { tapDevice = "" } = vm.runtime;
+    await network.prepare(vm, signal);
+    const remove = `sudo ip link delete ${tapDevice}`;
+    expect(await network.check()).toMatchObject({
+      status: "warn",
+      fix: remove,
+    });
+    await host.sh(remove.replace("sudo ", ""));
+    const removeGuard = `sudo nft delete table netdev banger-${tapDevice}`;
+    expect(await network.check()).toMatchObject({
+      status: "warn",
+      fix: removeGuard,
+    });
+    await host.sh(removeGuard.replace("sudo ", ""));
+    expect(await network.check()).toMatchObject({ status: "pass" });
   });
 
   it("keeps the fence until the last VM is gone", async () => {
@@ -404,6 +436,7 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
     const boot = async (
       network: BridgeNetwork,
       lease: number,
+      isolate = false,
     ): Promise<NetworkNamespace> => {
       const vm = vmOf(network, lease);
       const { tapDevice = "" } = vm.runtime;
@@ -413,8 +446,20 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
       guests.push(guest);
       const peer = `peer name eth0 address ${macAddress(vm.id)} netns ${String(guest.pid)}`;
       await host.sh(`ip link add ${tapDevice} type veth ${peer}`);
-      await new SourceGuard(host).ensure(tapDevice, vm, signal);
-      await new TapDevices(host).join(tapDevice, "br-fc", signal);
+      const { guestIp } = vm.runtime;
+      await host.run({
+        file: "nft",
+        args: ["-f", "-"],
+        input: renderGuard(tapDevice, { id: vm.id, guestIp }),
+        timeoutMs: 30_000,
+      });
+      const install = { owner: { uid: 0, gid: 0 }, tag: "0123abcd" };
+      await new TapDevices(install, host).join(
+        tapDevice,
+        "br-fc",
+        isolate,
+        signal,
+      );
       await guest.sh(
         `ip address add ${network.guestNetwork(vm).address} dev eth0`,
       );
@@ -467,6 +512,47 @@ describe.runIf(works)("in a network namespace", { timeout }, () => {
       expect(await guest.node(connect, "203.0.113.9", "7")).toBe(
         "ECONNREFUSED",
       );
+    });
+
+    it("keeps guests from each other, directly and by way of the host, and lets them reach the host", async () => {
+      const apart = networkOf({ isolate: true });
+      const guest = await boot(apart, 1, true);
+      const other = await boot(apart, 2, true);
+      // As whoever opens a way out does: the host forwards, and what comes from a guest is marked.
+      await host.sh("sysctl -q -w net.ipv4.ip_forward=1");
+      await host.sh("sysctl -q -w net.ipv4.conf.br-fc.forwarding=1");
+      await host.run({
+        file: "nft",
+        args: [
+          `table ip marks { chain base { type filter hook forward priority -150; meta mark set meta mark | ${String(forwardMark)}; }; }`,
+        ],
+        timeoutMs: 30_000,
+      });
+      const reaches = async (): Promise<readonly string[]> => [
+        await guest.node(connect, "172.16.0.1", "7"),
+        await host.node(connect, "172.16.0.2", "22"),
+        await guest.node(connect, "172.16.0.3", "7"),
+      ];
+      expect(await reaches()).toEqual([
+        "ECONNREFUSED",
+        "ECONNREFUSED",
+        expect.not.stringMatching("ECONNREFUSED"),
+      ]);
+      for (const [from, to] of [
+        [guest, "172.16.0.3"],
+        [other, "172.16.0.2"],
+      ] as const)
+        await from.sh(`ip route add ${to}/32 via 172.16.0.1`);
+      expect(await guest.node(connect, "172.16.0.3", "7")).toBe("timeout");
+      // The fence alone: where ports are not isolated the host would forward.
+      for (const lease of [1, 2])
+        await host.sh(
+          `ip link set dev ${vmOf(apart, lease).runtime.tapDevice ?? ""} type bridge_slave isolated off`,
+        );
+      expect(await guest.node(connect, "172.16.0.3", "7")).toBe("timeout");
+      // Without the fence that way is open, so it is the fence that closes it.
+      await host.sh("nft delete table inet banger-br-fc");
+      expect(await guest.node(connect, "172.16.0.3", "7")).toBe("ECONNREFUSED");
     });
 
     it("lets it reach the host and the others, as itself and nobody else", async () => {

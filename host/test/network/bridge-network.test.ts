@@ -1,52 +1,28 @@
-import { tapDeviceName } from "../../src/network/tap-device.js";
 import { FakeCommandRunner, fakeVm, fakeVmId } from "@banger/core/testing";
-import type { VmRecord } from "@banger/core";
+import { PrivilegeMissingError, type VmRecord } from "@banger/core";
 import { describe, expect, it } from "vitest";
-import { BridgeNetwork } from "../../src/network/bridge-network.js";
-import { parseBridgeSettings } from "../../src/network/bridge-settings.js";
+import { NoPrivileged } from "../../src/privileged/no-privileged.js";
+import type { BridgeNetwork } from "../../src/network/bridge-network.js";
+import {
+  makeBridge,
+  vmOf as vmOfLease,
+  type BridgeOptions,
+} from "./make-bridge-network.js";
 
 const signal = new AbortController().signal;
 
 const networkOf = (
-  options: {
-    commands?: FakeCommandRunner;
-    isRoot?: boolean;
-    address?: string;
-  } = {},
+  options: BridgeOptions & { commands?: FakeCommandRunner } = {},
 ): BridgeNetwork => {
-  const { commands = new FakeCommandRunner(), isRoot = true } = options;
-  const settings = parseBridgeSettings(
-    "br-fc",
-    options.address ?? "172.16.0.1/24",
-  );
-  const nameservers = (): readonly string[] => ["10.0.0.53"];
-  return new BridgeNetwork({
-    commands,
-    isRoot,
-    settings,
-    install: "0123abcd",
-    tapOwner: () => 1000,
-    nameservers,
-  });
+  const { commands = new FakeCommandRunner() } = options;
+  return makeBridge(commands, { ownerUid: 1000, ...options }).network;
 };
 
-const vmOf = (network: BridgeNetwork, lease = 1): VmRecord => {
-  const id = fakeVmId(0xabcdef012345 + lease - 1);
-  return fakeVm({
-    id,
-    name: `otter-${String(lease)}`,
-    runtime: {
-      networkMode: "bridge",
-      ...network.addresses(lease),
-      tapDevice: tapDeviceName(id),
-    },
-  });
-};
+const vmOf = (network: BridgeNetwork): VmRecord => vmOfLease(network);
 
 describe("addresses", () => {
   it("begin behind the host's and end before the broadcast address", () => {
     const network = networkOf();
-    const id = fakeVmId(0xabcdef012345);
     expect(network.addresses(1)).toEqual({
       guestIp: "172.16.0.2",
       ssh: { host: "172.16.0.2", port: 22 },
@@ -58,7 +34,6 @@ describe("addresses", () => {
   });
 
   it("cross the border of a byte, and one VM has room in a /30", () => {
-    const id = fakeVmId();
     const wide = networkOf({ address: "10.0.0.1/16" });
     expect(wide.addresses(255).guestIp).toBe("10.0.1.0");
     const narrow = networkOf({ address: "10.0.0.1/30" });
@@ -78,8 +53,8 @@ it("tells the guest and the VMM what they are connected to", () => {
     nameservers: ["10.0.0.53"],
   });
   expect(network.nic(vm)).toEqual({
-    mac: "02:ab:cd:ef:01:23",
-    backend: { kind: "tap", device: "tap-fc-abcdef01" },
+    mac: "02:ab:cd:ef:02:00",
+    backend: { kind: "tap", device: "tap-fc-abcdef02" },
   });
   expect(network.publishAddress(vm)).toBe("127.78.0.2");
 });
@@ -96,17 +71,128 @@ it("uses no device name of a record that is not ours", () => {
   });
 });
 
-describe("without root", () => {
-  it("refuses to prepare, by name, and has nothing to remove", async () => {
-    const commands = new FakeCommandRunner();
-    const network = networkOf({ commands, isRoot: false });
+describe("without anybody who may", () => {
+  const missing = { code: "ERR_PRIVILEGE_MISSING", kind: "unavailable" };
+
+  it("refuses to prepare, and has nothing to remove", async () => {
+    const commands = new FakeCommandRunner().install("ip", () => ({
+      exitCode: 1,
+      stderr: 'Device "tap-fc-abcdef02" does not exist.',
+    }));
+    const { network, privileged } = makeBridge(commands);
+    privileged.missing = await new NoPrivileged().problem();
     await expect(network.prepare(vmOf(network), signal)).rejects.toMatchObject({
-      code: "ERR_NETWORK_PRIVILEGE",
-      kind: "unavailable",
+      ...missing,
       hint: expect.stringContaining('mode = "user"') as string,
     });
     await network.remove(vmOf(network));
-    expect(commands.commands).toEqual([]);
+    expect(await network.check()).toMatchObject({
+      status: "fail",
+      detail: expect.stringContaining("root") as string,
+    });
+  });
+
+  it("says that a device stays which somebody has made who is gone", async () => {
+    const commands = new FakeCommandRunner();
+    const { network, privileged } = makeBridge(commands);
+    const vm = vmOf(network);
+    const device = { ifname: vm.runtime.tapDevice, ifalias: `banger-${vm.id}` };
+    commands.install("ip", () => ({ stdout: JSON.stringify([device]) }));
+    privileged.missing = new PrivilegeMissingError("the helper is gone");
+    await expect(network.remove(vm)).rejects.toMatchObject(missing);
+  });
+});
+
+describe("names", () => {
+  const inJail = (vm: VmRecord): VmRecord => ({
+    ...vm,
+    runtime: { ...vm.runtime, jailDirectory: "/jail/otter" },
+  });
+  const idle = (...names: readonly string[]) => {
+    const devices = names.map((ifname) => ({
+      ifname,
+      ifalias: "banger-pool-0123abcd",
+      linkinfo: { info_kind: "tun", info_data: { type: "tap" } },
+    }));
+    return new FakeCommandRunner().install("ip", () => ({
+      stdout: JSON.stringify(devices),
+    }));
+  };
+  /** with one id more than eight digits alike */
+  const twins = (network: BridgeNetwork): readonly [VmRecord, VmRecord] => {
+    const [one, two] = [fakeVmId(0xabcdef01_0001), fakeVmId(0xabcdef01_0002)];
+    const { runtime } = vmOf(network);
+    return [fakeVm({ id: one, runtime }), fakeVm({ id: two, runtime })];
+  };
+
+  it("are the same until the network is removed, and of one VM", async () => {
+    const { network, pool } = makeBridge(idle("tap-pool-3", "tap-pool-7"), {
+      poolSize: 2,
+    });
+    await pool.start([]);
+    const [one, two] = [vmOfLease(network, 1), vmOfLease(network, 2)];
+    const { tapDevice } = network.names(one);
+    expect(tapDevice).toBe("tap-pool-3");
+    expect(network.names(one)).toEqual({ tapDevice });
+    expect(network.names(two)).toEqual({ tapDevice: "tap-pool-7" });
+    expect(network.names(vmOfLease(network, 3))).toEqual({
+      tapDevice: "tap-fc-abcdef04",
+    });
+  });
+
+  it("are taken from no pool for a VMM in a jail of root's install, which is another user", async () => {
+    const names = async (ownerUid: number): Promise<string | undefined> => {
+      const { network, pool } = makeBridge(idle("tap-pool-3"), {
+        ...{ poolSize: 1, ownerUid },
+      });
+      await pool.start([]);
+      return network.names(inJail(vmOf(network))).tapDevice;
+    };
+    expect(await names(0)).toBe("tap-fc-abcdef02");
+    expect(await names(1000)).toBe("tap-pool-3");
+  });
+
+  it("of ids that begin alike are different, before and after a daemon's end", async () => {
+    const { network } = makeBridge(new FakeCommandRunner());
+    const [one, two] = twins(network);
+    const first = network.names(one);
+    expect(first).toEqual({ tapDevice: "tap-fc-abcdef01" });
+    expect(network.names(two)).toEqual({ tapDevice: "tap-fc-bcdef010" });
+    const next = makeBridge(new FakeCommandRunner());
+    await next.pool.start([
+      { ...one, runtime: { ...one.runtime, ...first } },
+      vmOfLease(next.network, 3),
+    ]);
+    expect(next.network.names(two)).toEqual({ tapDevice: "tap-fc-bcdef010" });
+    expect(next.network.names(one)).toEqual(first);
+  });
+
+  it("are none that a device of something else has", () => {
+    const aliases = new Map([
+      ["tap-fc-abcdef01", "banger-abcdef019999"],
+      ["tap-fc-bcdef010", ""],
+    ]);
+    const { network } = makeBridge(new FakeCommandRunner(), {
+      deviceAlias: (name) => aliases.get(name),
+    });
+    const [one] = twins(network);
+    expect(network.names(one)).toEqual({ tapDevice: "tap-fc-cdef0100" });
+    aliases.set("tap-fc-abcdef01", `banger-${one.id}`);
+    const again = makeBridge(new FakeCommandRunner(), {
+      deviceAlias: (name) => aliases.get(name),
+    });
+    expect(again.network.names(one)).toEqual({ tapDevice: "tap-fc-abcdef01" });
+  });
+
+  it("of two records that name one device are no longer that", async () => {
+    const { network, pool } = makeBridge(idle("tap-pool-3"), { poolSize: 1 });
+    const [one, two] = [1, 2].map((lease) =>
+      vmOfLease(network, lease, "tap-pool-3"),
+    );
+    if (!one || !two) throw new Error("two VMs");
+    await pool.start([one, two]);
+    expect(network.names(one)).toEqual({ tapDevice: "tap-fc-abcdef02" });
+    expect(network.names(two)).toEqual({ tapDevice: "tap-fc-abcdef03" });
   });
 });
 
@@ -137,19 +223,17 @@ it.each(["172.16.0.0", "172.16.0.1", "172.16.0.255", "172.16.1.2", "x"])(
   },
 );
 
-it("does not take a failure of ip for a missing device", async () => {
-  const commands = new FakeCommandRunner().install("ip", () => ({
+it("does not take a failure of ip for a missing device, whose guard it would remove", async () => {
+  const commands = new FakeCommandRunner().install("nft").install("ip", () => ({
     exitCode: 1,
     stderr: "Cannot open netlink socket: Too many open files",
   }));
   const network = networkOf({ commands });
   await expect(network.remove(vmOf(network))).rejects.toMatchObject({
-    code: "ERR_SEVERAL",
-    details: [
-      expect.stringContaining("netlink") as string,
-      expect.stringContaining("netlink") as string,
-    ],
+    code: "ERR_COMMAND_FAILED",
+    message: expect.stringContaining("netlink") as string,
   });
+  expect(commands.commands.map(({ file }) => file)).not.toContain("nft");
 });
 
 it.each([
@@ -176,7 +260,7 @@ it.each([
   };
   commands
     .install("ip", ({ args }) => ({
-      stdout: JSON.stringify([args.includes(ifname) ? tap : bridge]),
+      stdout: JSON.stringify(args.includes("link") ? [bridge, tap] : [bridge]),
     }))
     .install("nft", () => ({ stdout: '{"nftables":[]}' }));
   await network.prepare(vm, signal);
@@ -195,11 +279,12 @@ it("removes the guard also when the device cannot be removed, and says everythin
     ifalias: `banger-${vm.id}`,
     linkinfo: { info_kind: "tun", info_data: { type: "tap" } },
   };
+  const bridge = { ifname: "br-fc", ifalias: "banger-0123abcd" };
   commands
     .install("ip", ({ args }) =>
       args.includes("delete")
         ? { exitCode: 2, stderr: "Device or resource busy" }
-        : { stdout: JSON.stringify([tap]) },
+        : { stdout: JSON.stringify([bridge, tap]) },
     )
     .install("nft", () => ({ exitCode: 1, stderr: "Could not process rule" }));
   await expect(network.remove(vm)).rejects.toMatchObject({

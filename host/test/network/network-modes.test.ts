@@ -1,22 +1,15 @@
+import { PrivilegeMissingError } from "@banger/core";
 import { fakeVm, fakeVmId } from "@banger/core/testing";
 import { FakeCommandRunner } from "@banger/core/testing";
 import { expect, it } from "vitest";
-import { BridgeNetwork } from "../../src/network/bridge-network.js";
-import { parseBridgeSettings } from "../../src/network/bridge-settings.js";
 import { InstalledNetworks } from "../../src/network/network-modes.js";
 import { UserNetwork } from "../../src/network/user-network.js";
+import { makeBridge } from "./make-bridge-network.js";
 
 const signal = new AbortController().signal;
-const commands = new FakeCommandRunner();
 const user = new UserNetwork({ lowestPort: 1024 });
-const bridge = new BridgeNetwork({
-  commands,
-  isRoot: false,
-  settings: parseBridgeSettings("br-fc", "172.16.0.1/24"),
-  install: "0123abcd",
-  tapOwner: () => 0,
-  nameservers: () => ["10.0.0.53"],
-});
+const { network: bridge, privileged } = makeBridge(new FakeCommandRunner());
+privileged.missing = new PrivilegeMissingError("it needs root");
 const networks = new InstalledNetworks("bridge", [user, bridge]);
 
 const vmOf = (networkMode: string, guestIp = "172.16.0.2") =>

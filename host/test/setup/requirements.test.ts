@@ -55,10 +55,10 @@ it("needs more where new VMs are on a bridge", async () => {
   const { requirements } = host(all, true, "bridge");
   const { missing, install } = await requirements.report();
   expect(missing.map(({ program }) => program)).toEqual([
-    ...["ip", "nft", "iptables", "sysctl", "lz4"],
+    ...["ip", "nft", "sysctl", "lz4"],
   ]);
-  expect(install.slice(-5)).toEqual([
-    ...["iproute2", "nftables", "iptables", "procps", "lz4"],
+  expect(install.slice(-4)).toEqual([
+    ...["iproute2", "nftables", "procps", "lz4"],
   ]);
 });
 
@@ -92,4 +92,16 @@ it("counts only a busybox that needs no libraries", async () => {
   expect(report.install.at(-1)).toBe("busybox-static");
   await writeFile(busybox, fakeElf(1));
   expect((await requirements.report()).missing).toEqual([]);
+});
+
+it("asks for no newuidmap where the root helper maps ids", async () => {
+  const { commands } = host(all.filter((program) => program !== "newuidmap"));
+  const hostFacts = fakeHostFacts({ isRoot: false });
+  const options = { commands, hostFacts, networkMode: "user" };
+  const missing = async (hasHelper: boolean): Promise<readonly string[]> =>
+    (
+      await new HostRequirements({ ...options, hasHelper }).report()
+    ).missing.map(({ program }) => program);
+  expect(await missing(true)).not.toContain("newuidmap");
+  expect(await missing(false)).toContain("newuidmap");
 });

@@ -1,6 +1,7 @@
 import { isIPv4 } from "node:net";
 import { InvalidValueError, type Endpoint } from "@banger/core";
 import { z } from "zod";
+import { parseUpstream } from "./upstreams.js";
 
 /** The address that README, recipes and tests speak of. */
 const defaultListen = "127.0.0.1:42069";
@@ -27,19 +28,23 @@ export function parseListen(text: string): Endpoint {
   );
 }
 
+function readableBy(parse: (text: string) => unknown) {
+  return (text: string, context: z.RefinementCtx): void => {
+    try {
+      parse(text);
+    } catch (error) {
+      if (!(error instanceof InvalidValueError)) throw error;
+      const message = `${error.message}. ${error.hint ?? ""}`;
+      context.addIssue({ code: "custom", message });
+    }
+  };
+}
+
 /** The section `[plugins.dns]`. */
 export const dnsConfigSchema = z.strictObject({
   listen: z
     .string()
-    .superRefine((text, context) => {
-      try {
-        parseListen(text);
-      } catch (error) {
-        if (!(error instanceof InvalidValueError)) throw error;
-        const message = `${error.message}. ${error.hint ?? ""}`;
-        context.addIssue({ code: "custom", message });
-      }
-    })
+    .superRefine(readableBy(parseListen))
     .default(defaultListen)
     .describe(
       `Address and port of the DNS server, UDP and TCP: IPv4 loopback, or 0.0.0.0 for every address of the host. Default "${defaultListen}".`,
@@ -51,5 +56,12 @@ export const dnsConfigSchema = z.strictObject({
     .default(defaultTtlSeconds)
     .describe(
       `How long a resolver may remember an answer, seconds, 0 to 3600. Default ${String(defaultTtlSeconds)}.`,
+    ),
+  upstreams: z
+    .array(z.string().superRefine(readableBy(parseUpstream)))
+    .max(8)
+    .default([])
+    .describe(
+      "Name servers that guests' questions for other names go to, IPv4 address or address:port, at most 8. Empty: the host's own. Default [].",
     ),
 });

@@ -1,16 +1,13 @@
-import {
-  isBangerError,
-  type Check,
-  type CommandRunner,
-  type Endpoint,
-} from "@banger/core";
+import type { Check, CommandRunner, Endpoint } from "@banger/core";
+import { read } from "./read-command.js";
+import { findResolver, type HostResolverKind } from "./host-resolver.js";
 import { routesZone } from "./resolved-status.js";
 import type { DnsServer } from "./server.js";
 
-/** Each command of a check, ms; together they stay below the limit of the doctor hook. */
-const commandTimeoutMs = 2_500;
-
-type Served = Pick<DnsServer, "listen" | "listening" | "published">;
+type Served = Pick<
+  DnsServer,
+  "listen" | "listening" | "endpoints" | "published"
+>;
 
 /** Is the server listening, or could it? */
 export async function checkListen(
@@ -20,7 +17,7 @@ export async function checkListen(
   const { listening, published } = server;
   if (listening) {
     const names = `${String(published.size)} ${published.size === 1 ? "name" : "names"}`;
-    const detail = `listening on ${addressOf(listening)} (UDP and TCP), ${names} published`;
+    const detail = `listening on ${server.endpoints.map(addressOf).join(" and ")} (UDP and TCP), ${names} published`;
     return { ...check, status: "pass", detail };
   }
   const problem = await server.probe();
@@ -39,12 +36,15 @@ export async function checkListen(
 
 /**
  * Do the host's programs find the names? Asks the host's own resolver for a published name when there is one, whatever that
- * resolver is; else reads the routes of systemd-resolved.
+ * resolver is; else reads the routes of systemd-resolved, of a link or of its files. Without a route it says which resolver the host has
+ * and how that one is told.
+ * @param root of the files that are looked at
  */
 export async function checkResolver(
   server: Served,
   commands: CommandRunner,
   signal: AbortSignal,
+  root = "/",
 ): Promise<Check> {
   const check = { id: "dns.resolver", title: "host resolver's route to .vm" };
   const target = reachable(server.listen);
@@ -56,7 +56,8 @@ export async function checkResolver(
   }
   const hasResolved = (await commands.find("resolvectl")) !== undefined;
   const routed =
-    hasResolved && (await resolvedRoutes(commands, target, signal));
+    hasResolved &&
+    (await resolvedRoutes(commands, [target, ...server.endpoints], signal));
   if (routed && !asked) {
     const detail = `systemd-resolved sends .vm to ${addressOf(target)}`;
     return { ...check, status: "pass", detail };
@@ -69,12 +70,42 @@ export async function checkResolver(
       fix: "See that the hosts line of /etc/nsswitch.conf has resolve or dns, then: resolvectl flush-caches",
     };
   }
+  const kind = hasResolved
+    ? "systemd-resolved"
+    : await findResolver(commands, signal, root);
   return {
     ...check,
     status: "warn",
-    detail: `the host's resolver does not send .vm to ${addressOf(target)}, so names of VMs resolve only when that server is asked`,
-    fix: hasResolved ? resolvedRecipe(target) : digRecipe(target, name),
+    detail: `the host's resolver${describe(kind)} does not send .vm to ${addressOf(target)}, so names of VMs resolve only when that server is asked`,
+    fix: recipe(kind, target, name),
   };
+}
+
+function describe(kind: HostResolverKind): string {
+  if (kind === "plain")
+    return " (the servers in /etc/resolv.conf, which cannot be told apart by name)";
+  return kind === "NetworkManager"
+    ? " (NetworkManager, which writes /etc/resolv.conf)"
+    : ` (${kind})`;
+}
+
+function recipe(
+  kind: HostResolverKind,
+  target: Endpoint,
+  name: string | undefined,
+): string {
+  const line = `server=/vm/${target.host}#${String(target.port)}`;
+  switch (kind) {
+    case "systemd-resolved":
+      return resolvedRecipe(target);
+    case "dnsmasq":
+      return `echo '${line}' | sudo tee /etc/dnsmasq.d/banger-vm.conf && sudo systemctl restart dnsmasq`;
+    case "NetworkManager with dnsmasq":
+      return `echo '${line}' | sudo tee /etc/NetworkManager/dnsmasq.d/banger-vm.conf && sudo systemctl restart NetworkManager`;
+    case "NetworkManager":
+    case "plain":
+      return digRecipe(target, name);
+  }
 }
 
 /** One line that routes the zone; README has its undo. */
@@ -109,30 +140,12 @@ async function lookUp(
 
 async function resolvedRoutes(
   commands: CommandRunner,
-  target: Endpoint,
+  servers: readonly Endpoint[],
   signal: AbortSignal,
 ): Promise<boolean> {
-  const [servers, domains] = await Promise.all([
+  const [dns, domains] = await Promise.all([
     read(commands, "resolvectl", ["dns"], signal),
     read(commands, "resolvectl", ["domain"], signal),
   ]);
-  return routesZone(servers, domains, target);
-}
-
-/** What a command prints; nothing when it is missing, fails or takes too long, which all mean "no such route". */
-async function read(
-  commands: CommandRunner,
-  file: string,
-  args: readonly string[],
-  signal: AbortSignal,
-): Promise<string> {
-  try {
-    const timeoutMs = commandTimeoutMs;
-    const result = await commands.run({ file, args, timeoutMs, signal });
-    return result.stdout;
-  } catch (error) {
-    const expected = ["ERR_TOOL_MISSING", "ERR_COMMAND_FAILED"];
-    if (isBangerError(error) && expected.includes(error.code)) return "";
-    throw error;
-  }
+  return servers.some((server) => routesZone(dns, domains, server));
 }

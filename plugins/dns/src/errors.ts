@@ -38,3 +38,14 @@ export function toListenError(endpoint: Endpoint, error: unknown): unknown {
 export function isDnsUnavailable(error: unknown): error is DnsUnavailableError {
   return error instanceof DnsPortBusyError || error instanceof DnsListenError;
 }
+
+/** Guests' questions cannot be led to the server: the bridge is not this install's, or not as it should be. */
+export class DnsRouteError extends BangerError {
+  override readonly code = "ERR_DNS_ROUTE";
+  override readonly kind = "conflict";
+  constructor(bridge: string, problem: string) {
+    super(`questions for names from ${bridge} are not led to us: ${problem}`, {
+      hint: `Look at its alias and addresses: ip -details address show dev ${bridge}`,
+    });
+  }
+}

@@ -1,6 +1,8 @@
+import { mostNameBytes } from "./wire-name.js";
+
 /**
- * Reading of queries. dns-packet would decode them too, but not faithfully: a dot inside a label and a type it has no name for do
- * not survive its decoder, and it decodes RDATA that nobody needs. This reader looks at names, types and lengths only, goes
+ * Reading of queries. Libraries decode them too, but not faithfully: a dot inside a label and a type that has no name in their table do
+ * not survive, and they decode RDATA that nobody needs. This reader looks at names, types and lengths only, goes
  * through the bytes once, and never follows a compression pointer.
  */
 
@@ -16,6 +18,8 @@ export interface Question {
 /** What the OPT record of a query says. @see RFC 6891 §6.1.3 */
 interface Edns {
   readonly version: number;
+  /** most bytes that whoever asks takes over UDP */
+  readonly udpPayloadSize: number;
   readonly dnssecOk: boolean;
 }
 
@@ -29,9 +33,7 @@ export interface Query {
   readonly faulty: boolean;
 }
 
-const headerBytes = 12;
-/** Most bytes of a name, the root's included (RFC 1035 §2.3.4). */
-const mostNameBytes = 255;
+export const headerBytes = 12;
 const optType = 41;
 
 /** @returns `undefined` for a response and for anything that cannot be read to its end: neither is answered. */
@@ -122,6 +124,7 @@ function readRecord(bytes: Buffer, start: number): SeenRecord | undefined {
     type: bytes.readUInt16BE(nameEnd),
     ofRoot: nameEnd === start + 1,
     edns: {
+      udpPayloadSize: bytes.readUInt16BE(nameEnd + 2),
       version: bytes.readUInt8(nameEnd + 5),
       dnssecOk: bytes.readUInt8(nameEnd + 6) >> 7 === 1,
     },

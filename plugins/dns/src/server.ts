@@ -1,22 +1,19 @@
-import { isIPv4 } from "node:net";
-import {
-  CancelledError,
-  InvalidValueError,
-  parseVmName,
-  type Endpoint,
-  type Logger,
-} from "@banger/core";
+import { CancelledError, type Endpoint, type Logger } from "@banger/core";
+import { Answering } from "./answering.js";
 import { isDnsUnavailable, type DnsUnavailableError } from "./errors.js";
+import type { Forwarder } from "./forwarder.js";
 import { openListeners } from "./listeners.js";
+import { Names } from "./names.js";
 import type { TcpLimits } from "./tcp-listener.js";
 import type { Listener } from "./udp-listener.js";
-import { answerMessage, zoneName } from "./zone.js";
 
 export interface DnsServerOptions {
   /** port 0 takes a free one */
   readonly listen: Endpoint;
   readonly ttlSeconds: number;
   readonly logger: Logger;
+  /** who answers for names that are not ours; absent: they are refused */
+  readonly forwarder?: Pick<Forwarder, "answer">;
   /** wait before the next attempt at a port that was taken, ms */
   readonly retryMs?: number;
   readonly limits?: TcpLimits;
@@ -27,17 +24,21 @@ export interface DnsServerOptions {
  * the constructor does no I/O.
  */
 export class DnsServer {
+  readonly names: Names;
   readonly #options: DnsServerOptions;
-  readonly #addresses = new Map<string, string>();
-  #serial = unixSeconds();
+  readonly #answering: Answering;
+  /** where it listens beside its own address, for guests */
+  readonly #gateways = new Map<string, Listener>();
   #listener: Listener | undefined;
-  /** binding is one at a time, or a probe would take the port from the server itself */
+  /** Opening and closing take turns. */
   #turn: Promise<unknown> = Promise.resolve();
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: DnsServerOptions) {
     this.#options = options;
+    this.names = new Names(options.ttlSeconds);
+    this.#answering = new Answering(() => this.names.zone, options.forwarder);
   }
 
   /** Where it should listen. */
@@ -51,11 +52,18 @@ export class DnsServer {
     return port === undefined ? undefined : { host: this.listen.host, port };
   }
 
+  /** Everywhere that it listens. */
+  get endpoints(): readonly Endpoint[] {
+    const gateways = [...this.#gateways].map(([host, { port }]) => ({
+      host,
+      port,
+    }));
+    return this.listening ? [this.listening, ...gateways] : gateways;
+  }
+
   /** `<name>.vm` -> IPv4 address. */
   get published(): ReadonlyMap<string, string> {
-    return new Map(
-      [...this.#addresses].map(([name, ip]) => [`${name}.${zoneName}`, ip]),
-    );
+    return this.names.published;
   }
 
   /**
@@ -67,23 +75,35 @@ export class DnsServer {
    * @throws InvalidValueError, CancelledError after `close`
    */
   async publish(dnsName: string, ip: string): Promise<void> {
-    const name = parseDnsName(dnsName);
-    if (!isIPv4(ip)) {
-      throw new InvalidValueError(
-        `${JSON.stringify(ip)}, the address of ${dnsName}, is not an IPv4 address`,
-      );
-    }
     this.#throwIfClosed();
-    if (this.#addresses.get(name) !== ip) {
-      this.#addresses.set(name, ip);
-      this.#advance();
-    }
+    this.names.publish(dnsName, ip);
     await this.#ensureListening();
   }
 
   /** Removes a name. Idempotent; fine for any name that is not there, and before anything was published. */
   withdraw(dnsName: string): void {
-    if (this.#addresses.delete(splitDnsName(dnsName).name)) this.#advance();
+    this.names.withdraw(dnsName);
+  }
+
+  /**
+   * Listens on one more address of the host, under the same port number. Idempotent.
+   * @returns where that is
+   * @throws DnsPortBusyError, DnsListenError, CancelledError after `close`
+   */
+  async listenAt(host: string): Promise<Endpoint> {
+    const { host: own, port } = this.listen;
+    // Every address of the host is there already.
+    if (own === "0.0.0.0") {
+      await this.#ensureListening();
+      return { host, port: this.listening?.port ?? port };
+    }
+    return this.#inTurn(async () => {
+      this.#throwIfClosed();
+      const endpoint = { host, port: this.listening?.port ?? port };
+      const listener = this.#gateways.get(host) ?? (await this.#open(endpoint));
+      this.#gateways.set(host, listener);
+      return { host, port: listener.port };
+    });
   }
 
   /**
@@ -94,7 +114,7 @@ export class DnsServer {
     return this.#inTurn(async () => {
       if (this.#listener || this.#closed) return undefined;
       try {
-        const listener = await this.#open();
+        const listener = await this.#open(this.listen);
         await listener.close();
         return undefined;
       } catch (error) {
@@ -109,9 +129,11 @@ export class DnsServer {
     this.#closed = true;
     clearTimeout(this.#retry);
     await this.#inTurn(async () => {
-      const listener = this.#listener;
+      const listeners = [...this.#gateways.values()];
+      if (this.#listener) listeners.push(this.#listener);
       this.#listener = undefined;
-      await listener?.close();
+      this.#gateways.clear();
+      await Promise.all(listeners.map((listener) => listener.close()));
     });
   }
 
@@ -120,7 +142,7 @@ export class DnsServer {
       await this.#inTurn(async () => {
         if (this.#listener) return;
         this.#throwIfClosed();
-        this.#listener = await this.#open();
+        this.#listener = await this.#open(this.listen);
         clearTimeout(this.#retry);
         const { host, port } = { ...this.listen, port: this.#listener.port };
         this.#options.logger.info("DNS server listening", { host, port });
@@ -136,7 +158,7 @@ export class DnsServer {
     if (this.#closed) return;
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => {
-      if (this.#addresses.size === 0) return;
+      if (this.names.isEmpty) return;
       this.#ensureListening().catch((error: unknown) => {
         this.#options.logger.debug("DNS server still cannot listen", { error });
       });
@@ -145,16 +167,11 @@ export class DnsServer {
     this.#retry.unref();
   }
 
-  #open(): Promise<Listener> {
-    const { listen, logger, limits, ttlSeconds } = this.#options;
+  #open(endpoint: Endpoint): Promise<Listener> {
+    const { logger, limits } = this.#options;
     return openListeners(
-      listen,
-      (message) =>
-        answerMessage(message, {
-          addresses: this.#addresses,
-          ttlSeconds,
-          serial: this.#serial,
-        }),
+      endpoint,
+      (message, client) => this.#answering.answer(message, client),
       logger,
       limits,
     );
@@ -169,28 +186,4 @@ export class DnsServer {
   #throwIfClosed(): void {
     if (this.#closed) throw new CancelledError("publishing a DNS name");
   }
-
-  /** Begins at the time of day, so that it grows across daemons too. */
-  #advance(): void {
-    this.#serial = Math.max(this.#serial + 1, unixSeconds());
-  }
-}
-
-function unixSeconds(): number {
-  return Math.floor(Date.now() / 1000);
-}
-
-/** @throws InvalidValueError */
-function parseDnsName(dnsName: string): string {
-  const { name, zone } = splitDnsName(dnsName);
-  if (zone === zoneName) return parseVmName(name);
-  throw new InvalidValueError(
-    `${JSON.stringify(dnsName)} is not a name of the zone ${zoneName}`,
-    { hint: `Names are <VM name>.${zoneName}` },
-  );
-}
-
-function splitDnsName(dnsName: string): { name: string; zone: string } {
-  const [name = "", ...zone] = dnsName.toLowerCase().split(".");
-  return { name, zone: zone.join(".") };
 }

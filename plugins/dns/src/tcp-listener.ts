@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import type { Endpoint, Logger } from "@banger/core";
+import type { Client } from "./answering.js";
 import { frame, TcpFrames } from "./tcp-frames.js";
 import type { AnswerMessage, Listener } from "./udp-listener.js";
 
@@ -9,9 +10,15 @@ export interface TcpLimits {
   readonly idleMs: number;
   /** connections at a time; more are refused */
   readonly connections: number;
+  /** connections at a time from one address that is not this host's own; more are refused */
+  readonly perAddress: number;
 }
 
-export const tcpLimits: TcpLimits = { idleMs: 10_000, connections: 64 };
+export const tcpLimits: TcpLimits = {
+  idleMs: 10_000,
+  connections: 64,
+  perAddress: 8,
+};
 
 /** Unread replies of one connection, bytes; above it no further query of that connection is answered. */
 const mostUnsentBytes = 64 * 1024;
@@ -28,9 +35,18 @@ export async function listenTcp(
 ): Promise<Listener> {
   const connections = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
+    const address = socket.remoteAddress ?? "";
+    const isFull =
+      !address.startsWith("127.") &&
+      from(connections, address) >= limits.perAddress;
+    // Gone already, or one of those that would leave nothing for the others.
+    if (address === "" || isFull) {
+      socket.destroy();
+      return;
+    }
     connections.add(socket);
     socket.once("close", () => connections.delete(socket));
-    serve(socket, answer, limits.idleMs);
+    serve(socket, { address, transport: "tcp" }, answer, limits.idleMs);
   });
   server.maxConnections = limits.connections;
   const listening = once(server, "listening");
@@ -51,29 +67,57 @@ export async function listenTcp(
   };
 }
 
-function serve(socket: Socket, answer: AnswerMessage, idleMs: number): void {
+function from(connections: ReadonlySet<Socket>, address: string): number {
+  let count = 0;
+  for (const socket of connections)
+    if (socket.remoteAddress === address) count++;
+  return count;
+}
+
+function serve(
+  socket: Socket,
+  client: Client,
+  answer: AnswerMessage,
+  idleMs: number,
+): void {
   const frames = new TcpFrames();
   // Not `socket.setTimeout`: a byte every now and then would hold the connection for ever.
   const idle = setTimeout(() => socket.destroy(), idleMs);
+  let waiting = false;
+  const isOver = (): boolean => socket.destroyed || socket.writableEnded;
+  /** @returns may the next one be answered? */
+  const send = (reply: Buffer | undefined): boolean => {
+    if (isOver()) return false;
+    if (!reply) {
+      // Replies to what was asked before are still delivered.
+      socket.removeAllListeners("data");
+      socket.resume();
+      socket.destroySoon();
+      return false;
+    }
+    idle.refresh();
+    socket.write(frame(reply));
+    return true;
+  };
   const answerAll = (): void => {
-    while (!socket.destroyed && !socket.writableEnded) {
-      if (socket.writableLength > mostUnsentBytes) {
-        // The client asks faster than it reads: what it has sent stays in the kernel until it has caught up.
+    while (!isOver()) {
+      if (waiting || socket.writableLength > mostUnsentBytes) {
+        // The client asks faster than it is answered or reads: what it has sent stays in the kernel until then.
         socket.pause();
         return;
       }
       const message = frames.take();
       if (message === undefined) break;
-      const reply = message === "too-long" ? undefined : answer(message);
-      if (!reply) {
-        // Replies to what was asked before are still delivered.
-        socket.removeAllListeners("data");
-        socket.resume();
-        socket.destroySoon();
-        return;
-      }
       idle.refresh();
-      socket.write(frame(reply));
+      const reply =
+        message === "too-long" ? undefined : answer(message, client);
+      if (reply instanceof Promise) {
+        waiting = true;
+        void reply.then((known) => {
+          waiting = false;
+          if (send(known)) answerAll();
+        });
+      } else if (!send(reply)) return;
     }
     if (socket.isPaused()) socket.resume();
   };

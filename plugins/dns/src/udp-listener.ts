@@ -1,9 +1,13 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import type { Endpoint, Logger } from "@banger/core";
+import type { Client } from "./answering.js";
 
-/** Bytes of one message in, bytes of the reply out; `undefined` when none is due. */
-export type AnswerMessage = (message: Uint8Array) => Buffer | undefined;
+/** Bytes of one message in, bytes of the reply out; `undefined` when none is due. Never throws or rejects. */
+export type AnswerMessage = (
+  message: Buffer,
+  client: Client,
+) => Buffer | undefined | Promise<Buffer | undefined>;
 
 /** A socket that answers. */
 export interface Listener {
@@ -20,7 +24,13 @@ export async function listenUdp(
   answer: AnswerMessage,
   logger: Logger,
 ): Promise<Listener> {
-  const socket = createSocket("udp4");
+  // Whoever is answered has an address and no name, so there is nothing to wait for: half of what a reply costs.
+  const socket = createSocket({
+    type: "udp4",
+    lookup: (address, _options, found) => {
+      found(null, address, 4);
+    },
+  });
   const bound = once(socket, "listening");
   socket.bind({ address: host, port, exclusive: true });
   try {
@@ -32,19 +42,27 @@ export async function listenUdp(
   socket.on("error", (error) => {
     logger.warn("DNS datagram socket reported an error", { error });
   });
+  let closed = false;
+  const noteFailure = (error: Error | null): void => {
+    if (error) logger.debug("DNS reply could not be sent", { error });
+  };
   socket.on("message", (message, sender) => {
     // Port 0 cannot be answered, and `send` would throw.
     if (sender.port === 0) return;
-    const reply = answer(message);
-    if (!reply) return;
-    socket.send(reply, sender.port, sender.address, (error) => {
-      if (error) logger.debug("DNS reply could not be sent", { error });
-    });
+    const send = (reply: Buffer | undefined): void => {
+      if (reply && !closed)
+        socket.send(reply, sender.port, sender.address, noteFailure);
+    };
+    const client: Client = { address: sender.address, transport: "udp" };
+    const reply = answer(message, client);
+    if (reply instanceof Promise) void reply.then(send);
+    else send(reply);
   });
   return {
     port: socket.address().port,
     close: () =>
       new Promise((resolve) => {
+        closed = true;
         socket.close(resolve);
       }),
   };

@@ -31,7 +31,7 @@ export class TcpClient {
   /** complete replies, in the order of arrival */
   readonly replies: Buffer[] = [];
   readonly closed: Promise<unknown>;
-  readonly #frames = new TcpFrames();
+  readonly #frames = new TcpFrames(65_535);
 
   constructor(to: Endpoint) {
     this.socket = connect({ ...to, noDelay: true });

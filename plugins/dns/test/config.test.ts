@@ -7,6 +7,7 @@ describe("the section [plugins.dns]", () => {
     expect(dnsConfigSchema.parse({})).toEqual({
       listen: "127.0.0.1:42069",
       ttl: 5,
+      upstreams: [],
     });
   });
 

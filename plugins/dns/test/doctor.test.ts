@@ -41,6 +41,7 @@ function server(state: {
   return {
     listen,
     listening: state.listening,
+    endpoints: state.listening ? [state.listening] : [],
     published: new Map(Object.entries(state.published ?? {})),
     probe: async () => state.problem,
   };

@@ -7,6 +7,7 @@ import {
   type Packet,
   type RecordType,
 } from "dns-packet";
+import { Answering } from "../src/answering.js";
 import type { Zone } from "../src/zone.js";
 
 export const zone: Zone = {
@@ -14,9 +15,25 @@ export const zone: Zone = {
     ["calm-otter", "172.16.0.7"],
     ["web", "127.77.3.1"],
   ]),
+  names: new Map([
+    ["172.16.0.7", "calm-otter"],
+    ["127.77.3.1", "web"],
+  ]),
+  subnets: [{ first: 0xac100000, prefix: 24 }],
   ttlSeconds: 5,
   serial: 2026,
 };
+
+/** What a server of this zone answers to anybody; anything else than a zone's answer fails. */
+export function answerMessage(
+  message: Uint8Array,
+  from: Zone,
+): Buffer | undefined {
+  const client = { address: "127.0.0.1", transport: "udp" } as const;
+  const reply = new Answering(() => from).answer(Buffer.from(message), client);
+  if (reply instanceof Promise) throw new Error("it asks somebody else");
+  return reply;
+}
 
 /** `rcode` is there at run time; the package's types leave it out. */
 export type Decoded = DecodedPacket & {

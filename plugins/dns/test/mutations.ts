@@ -15,7 +15,14 @@ const seeds: readonly Buffer[] = [
 
 // Unbiased, or nearly every fault would be in the header's first bytes.
 const position = fc.noBias(fc.nat());
-const mutation = fc.oneof(
+type Mutation =
+  | {
+      readonly kind: "set" | "insert";
+      readonly at: number;
+      readonly bytes: Uint8Array;
+    }
+  | { readonly kind: "cut"; readonly at: number };
+const mutation: fc.Arbitrary<Mutation> = fc.oneof(
   {
     weight: 6,
     arbitrary: fc.record({
@@ -38,25 +45,32 @@ const mutation = fc.oneof(
   },
 );
 
+/** One of these messages with up to three faults. */
+export function mutated(seeds: readonly Buffer[]): fc.Arbitrary<Buffer> {
+  return fc
+    .tuple(
+      fc.constantFrom(...seeds),
+      fc.array(mutation, { minLength: 1, maxLength: 3 }),
+    )
+    .map(([seed, mutations]) => mutations.reduce(change, Buffer.from(seed)));
+}
+
+function change(message: Buffer, fault: Mutation): Buffer {
+  const at = fault.at % (message.length + 1);
+  switch (fault.kind) {
+    case "cut":
+      return message.subarray(0, at);
+    case "set":
+      message.set(fault.bytes.subarray(0, message.length - at), at);
+      return message;
+    case "insert":
+      return Buffer.concat([
+        message.subarray(0, at),
+        fault.bytes,
+        message.subarray(at),
+      ]);
+  }
+}
+
 /** A good query with up to three faults. */
-export const mutatedQuery: fc.Arbitrary<Buffer> = fc
-  .tuple(
-    fc.constantFrom(...seeds),
-    fc.array(mutation, { minLength: 1, maxLength: 3 }),
-  )
-  .map(([seed, mutations]) => {
-    let message = Buffer.from(seed);
-    for (const change of mutations) {
-      const at = change.at % (message.length + 1);
-      if (change.kind === "cut") message = message.subarray(0, at);
-      else if (change.kind === "set")
-        message.set(change.bytes.subarray(0, message.length - at), at);
-      else
-        message = Buffer.concat([
-          message.subarray(0, at),
-          change.bytes,
-          message.subarray(at),
-        ]);
-    }
-    return message;
-  });
+export const mutatedQuery: fc.Arbitrary<Buffer> = mutated(seeds);

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import {
   composeHooks,
   createPluginContainer,
+  guestDefaults,
   parsePluginManifest,
   PluginSet,
 } from "@banger/core";
@@ -41,7 +42,7 @@ function daemon(port: number) {
   const applied = [{ plugin, services: container.services }];
   const hooks = composeHooks(applied, ["dns"]);
   const set = new PluginSet(["dns"], hooks, new FakeVmStore([vm]));
-  return { set, caller, end };
+  return { set, caller, end, network: services.network };
 }
 
 const rcode = async (port: number): Promise<string> =>
@@ -69,6 +70,8 @@ describe("the plugin", () => {
     expect(section?.checks).toMatchObject([
       { id: "dns.listen", status: "pass" },
       { id: "dns.resolver", status: "warn" },
+      { id: "dns.guests", status: "pass" },
+      { id: "dns.firewall", status: "pass" },
     ]);
     expect(await set.cleanup(vm, undefined, "stop", caller)).toEqual([]);
     expect(await set.cleanup(vm, undefined, "delete", caller)).toEqual([]);
@@ -115,6 +118,27 @@ describe("the plugin", () => {
     await expect(
       set.postStart({ ...vm, runtime }, image, exec, caller),
     ).rejects.toMatchObject({ code: "ERR_INVALID_VALUE" });
+  });
+
+  it("lets guests on a bridge ask the host alone, and find each other by bare names", async () => {
+    const { set, caller, network } = daemon(await freePort());
+    const guest = guestDefaults({
+      vm,
+      network: network.guestNetwork(vm),
+      authorizedKey: "",
+      hostKey: { privateKey: "", publicKey: "" },
+    });
+    const file = async () =>
+      (await set.guestConfig(guest, vm, image, caller)).files[
+        "/etc/resolv.conf"
+      ];
+    expect(await file()).toBeUndefined();
+    network.bridgeName = "br-fc";
+    expect(await file()).toEqual({
+      kind: "file",
+      content: "nameserver 10.0.2.2\nsearch vm\n",
+      mode: 0o644,
+    });
   });
 
   it("publishes nothing for a start that was cancelled", async () => {

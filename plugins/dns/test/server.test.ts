@@ -129,7 +129,7 @@ describe("life", () => {
   });
 
   it("ends with close: connections too, and the port is free", async () => {
-    const limits = { idleMs: 3_600_000, connections: 64 };
+    const limits = { idleMs: 3_600_000, connections: 64, perAddress: 8 };
     const { server, at } = await startServer({ limits });
     const tcp = client(at);
     await tcp.send(frames(ask("web.vm")));
@@ -294,7 +294,7 @@ describe("connections", () => {
 
   it("end when no complete query comes, though bytes do", async () => {
     const { at } = await startServer({
-      limits: { idleMs: 60, connections: 64 },
+      limits: { idleMs: 60, connections: 64, perAddress: 8 },
     });
     const silent = client(at);
     const slow = client(at);
@@ -323,7 +323,7 @@ describe("connections", () => {
 
   it("beyond the limit are refused, and welcome when others have gone", async () => {
     const { at } = await startServer({
-      limits: { idleMs: 10_000, connections: 2 },
+      limits: { idleMs: 10_000, connections: 2, perAddress: 8 },
     });
     const first = client(at);
     const second = client(at);

@@ -1,8 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { answerMessage } from "../src/zone.js";
 import { mutatedQuery } from "./mutations.js";
-import { read, zone } from "./messages.js";
+import { answerMessage, read, zone } from "./messages.js";
 
 describe("any bytes at all", () => {
   it("never throw, and never get more than 512 bytes, a legible reply or none", () => {

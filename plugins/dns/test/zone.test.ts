@@ -1,7 +1,14 @@
 import { RECURSION_DESIRED, type Packet } from "dns-packet";
 import { describe, expect, it } from "vitest";
-import { answerMessage } from "../src/zone.js";
-import { ask, opt, optOf, read, zone, type Decoded } from "./messages.js";
+import {
+  answerMessage,
+  ask,
+  opt,
+  optOf,
+  read,
+  zone,
+  type Decoded,
+} from "./messages.js";
 
 const answer = (query: Buffer): Decoded => read(answerMessage(query, zone));
 const soa = {

@@ -1,62 +1,87 @@
 import {
-  BangerError,
   isBangerError,
+  JoinedError,
+  KeyedLock,
   type Check,
   type CommandRunner,
   type Finding,
-  type HostFacts,
+  type GuestEgress,
   type Logger,
+  type Privileged,
+  type VmHandles,
+  type VmId,
   type VmRecord,
 } from "@banger/core";
+import type { AllowList } from "./allow-list.js";
+import { bridgeChecks } from "./bridge-doctor.js";
+import { findDefaultRoute } from "./default-route.js";
 import type { EgressMode } from "./egress-mode.js";
-import { BridgeRules } from "./bridge-rules.js";
-import { lowestMetric, masterOf } from "./ip-output.js";
+import { GuestPolicy } from "./guest-policy.js";
+import { ensureGuest, removeGuest } from "./privileged.js";
+import { UplinkWatch } from "./uplink-watch.js";
 
-/** Netlink answers at once, ms. */
-const timeoutMs = 5_000;
+/** The programs of Debian's packages nftables, iproute2 and procps; iptables is used where the host uses it. */
+const programs = ["nft", "ip", "sysctl"];
 
-/** The programs of Debian's packages iptables, iproute2 and procps. */
-const programs = ["iptables", "ip", "sysctl"];
-
-/** The VM's TAP device is no port of a bridge, so there is nothing to open. */
-class NatBridgeError extends BangerError {
-  override readonly code = "ERR_NAT_BRIDGE";
-  constructor(vmName: string, device: string) {
-    super(`${device}, the TAP device of ${vmName}, is no port of a bridge`, {
-      hint: `Stop and start it: banger vm stop ${vmName} && banger vm start ${vmName}`,
-    });
-  }
+/** A guest whose rules are to follow the way out. */
+interface Leaving {
+  readonly vm: VmRecord;
+  readonly uplink: string | undefined;
 }
 
-/**
- * Guests on a bridge of the host: the kernel forwards and translates. Rules are iptables', as they are also obeyed where other software
- * has made the host drop what it forwards: an "accept" of another nftables table would not be the last word.
- */
+/** Guests on a bridge of the host: the kernel forwards and translates, and this plugin says what. */
 export class BridgeEgress implements EgressMode {
   readonly mode = "bridge";
   readonly summary =
-    "the kernel forwards and translates, by iptables rules in chains of our own (BANGER-FORWARD, BANGER-POSTROUTING), past the fence of the network";
+    "the kernel forwards and translates, by rules of our own (nftables table inet banger-nat, iptables chains BANGER-…), past the fence of the network";
   readonly fixedBecause = "the network mode does not allow it";
+  readonly enforcesAllow = true;
   readonly #commands: CommandRunner;
-  readonly #isRoot: boolean;
-  readonly #rules: BridgeRules;
+  readonly #privileged: Privileged;
+  readonly #allow: AllowList | undefined;
+  readonly #policy: GuestPolicy;
+  readonly #undecide: () => void;
+  readonly #watch: UplinkWatch;
+  readonly #leaving = new Map<VmId, Leaving>();
+  /** What follows the way out must not open what has just been closed. */
+  readonly #locks = new KeyedLock();
 
-  constructor({
-    commands,
-    hostFacts,
-  }: {
+  /** @param deps.allow everything when absent */
+  constructor(deps: {
     readonly commands: CommandRunner;
-    readonly hostFacts: Pick<HostFacts, "isRoot">;
+    readonly privileged: Privileged;
+    readonly guestEgress: GuestEgress;
+    readonly logger: Logger;
+    readonly allow: AllowList | undefined;
+    /** between two looks at the way out; default: five seconds */
+    readonly pauseMs?: number;
   }) {
-    this.#commands = commands;
-    this.#isRoot = hostFacts.isRoot;
-    this.#rules = new BridgeRules(commands);
+    this.#commands = deps.commands;
+    this.#privileged = deps.privileged;
+    this.#allow = deps.allow;
+    this.#policy = new GuestPolicy(deps);
+    this.#undecide = deps.guestEgress.decide(this.#policy);
+    this.#watch = new UplinkWatch({
+      logger: deps.logger,
+      look: (signal) => this.#follow(signal),
+      ...(deps.pauseMs === undefined ? {} : { pauseMs: deps.pauseMs }),
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#undecide();
+    await this.#watch.stop();
   }
 
   async findUplink(signal: AbortSignal): Promise<string | undefined> {
-    return lowestMetric(
-      await this.#ask(["-4", "route", "show", "default"], signal),
-    );
+    try {
+      return await findDefaultRoute(this.#commands, signal);
+    } catch (error) {
+      const expected = ["ERR_TOOL_MISSING", "ERR_COMMAND_FAILED"];
+      if (isBangerError(error) && expected.includes(error.code))
+        return undefined;
+      throw error;
+    }
   }
 
   async findings(): Promise<readonly Finding[]> {
@@ -67,43 +92,87 @@ export class BridgeEgress implements EgressMode {
   }
 
   async apply(vm: VmRecord, signal: AbortSignal): Promise<void> {
-    const { tapDevice = "" } = vm.runtime;
-    const args = ["link", "show", "dev", tapDevice];
-    const bridge = masterOf(await this.#ip(args, signal));
-    if (bridge === undefined) throw new NatBridgeError(vm.name, tapDevice);
-    const uplink = vm.spec.nat ? await this.findUplink(signal) : undefined;
-    await this.#rules.ensure(vm, { bridge, uplink }, signal);
+    await this.#locks.run(vm.id, signal, async () => {
+      this.#policy.admit(vm);
+      if (vm.spec.nat) this.#leaving.set(vm.id, { vm, uplink: undefined });
+      else this.#leaving.delete(vm.id);
+      await this.#ensure(vm, signal);
+      if (vm.spec.nat) this.#watch.start();
+    });
   }
 
   async remove(
     vm: VmRecord,
+    handles: VmHandles | undefined,
     logger: Logger,
     signal: AbortSignal,
   ): Promise<void> {
-    // Without it none was ever made, or none can be seen.
-    if ((await this.#commands.find("iptables")) === undefined) {
-      logger.debug("No firewall rules to remove: iptables is not installed");
+    const { guestIp } = vm.runtime;
+    const tapDevice = handles?.tapDevice ?? vm.runtime.tapDevice;
+    if (tapDevice === undefined && guestIp === "") {
+      logger.debug(
+        "No rules to remove: neither TAP device nor address was ever known",
+      );
       return;
     }
-    await this.#rules.remove(vm, signal);
+    await this.#locks.run(vm.id, signal, async () => {
+      this.#policy.forget(vm);
+      this.#leaving.delete(vm.id);
+      await this.#privileged.request(removeGuest, { id: vm.id }, signal);
+    });
   }
 
-  async check(signal: AbortSignal): Promise<Check> {
-    const check = { id: "nat.firewall", title: "firewall and forwarding" };
-    const problem = await this.#problem();
-    if (problem !== undefined) return { ...check, status: "fail", ...problem };
-    const args = ["-n", "net.ipv4.ip_forward"];
-    const base = { file: "sysctl", timeoutMs, signal };
-    const { stdout } = await this.#commands.run({ ...base, args });
-    const state =
-      stdout.trim() === "1"
-        ? "on"
-        : "off; the first VM with NAT switches it on";
-    return {
-      ...check,
-      status: "pass",
-      detail: `iptables is there; IPv4 forwarding of the host is ${state}`,
-    };
+  async check(
+    vmIds: () => Promise<readonly VmId[]>,
+    signal: AbortSignal,
+  ): Promise<readonly Check[]> {
+    return bridgeChecks({
+      problem: await this.#problem(),
+      privileged: this.#privileged,
+      vmIds,
+      signal,
+    });
+  }
+
+  async #ensure(vm: VmRecord, signal: AbortSignal): Promise<void> {
+    const { tapDevice, guestIp } = vm.runtime;
+    const { uplink } = await this.#privileged.request(
+      ensureGuest,
+      {
+        id: vm.id,
+        tapDevice: tapDevice ?? "",
+        guestIp,
+        open: vm.spec.nat,
+        ...(this.#allow
+          ? {
+              allow: {
+                always: [...this.#allow.always],
+                byName: this.#allow.byName,
+              },
+            }
+          : {}),
+      },
+      signal,
+    );
+    if (vm.spec.nat) this.#leaving.set(vm.id, { vm, uplink });
+  }
+
+  /** Brings every guest that may leave to the way out that the host has now. */
+  async #follow(signal: AbortSignal): Promise<void> {
+    if (this.#leaving.size === 0) return;
+    const uplink = await findDefaultRoute(this.#commands, signal);
+    const failures: unknown[] = [];
+    for (const [id, before] of this.#leaving)
+      if (before.uplink !== uplink)
+        await this.#locks
+          .run(id, signal, async () => {
+            const { vm } = this.#leaving.get(id) ?? {};
+            if (vm) await this.#ensure(vm, signal);
+          })
+          // One guest that is just going must not keep the others from the new way.
+          .catch((error: unknown) => failures.push(error));
+    if (failures.length > 0)
+      throw new JoinedError("not every guest follows", failures);
   }
 
   async #problem(): Promise<
@@ -116,32 +185,15 @@ export class BridgeEgress implements EgressMode {
     if (missing.length > 0)
       return {
         detail: `missing for guests on a bridge: ${missing.join(", ")}`,
-        fix: "apt-get install -y --no-install-recommends iptables iproute2 procps",
+        fix: "apt-get install -y --no-install-recommends nftables iproute2 procps",
       };
-    if (this.#isRoot) return undefined;
+    const error = await this.#privileged.problem();
+    if (!error) return undefined;
     return {
-      detail: "firewall rules for guests on a bridge need root",
-      fix: 'Set mode = "user" in section [network] of the configuration, or run banger as root',
+      detail: `firewall rules for guests on a bridge: ${error.message}`,
+      fix:
+        error.hint ??
+        'Set mode = "user" in section [network] of the configuration',
     };
-  }
-
-  /** What `ip` prints; nothing when it is missing or fails, which both mean "none such". */
-  async #ask(args: readonly string[], signal: AbortSignal): Promise<string> {
-    try {
-      return await this.#ip(args, signal);
-    } catch (error) {
-      const expected = ["ERR_TOOL_MISSING", "ERR_COMMAND_FAILED"];
-      if (isBangerError(error) && expected.includes(error.code)) return "";
-      throw error;
-    }
-  }
-
-  async #ip(args: readonly string[], signal: AbortSignal): Promise<string> {
-    const base = { file: "ip", timeoutMs, signal };
-    const result = await this.#commands.run({
-      ...base,
-      args: ["-json", ...args],
-    });
-    return result.stdout;
   }
 }

@@ -1,4 +1,5 @@
 import type { Check, Network } from "@banger/core";
+import type { AllowList } from "./allow-list.js";
 import { knownModes, type EgressMode } from "./egress-mode.js";
 
 /** Pure: what was found, as checks. */
@@ -6,7 +7,7 @@ export function natChecks(
   network: Pick<Network, "mode">,
   egress: EgressMode | undefined,
   uplink: string | undefined,
-  firewall?: Check,
+  allow?: AllowList,
 ): readonly Check[] {
   const mode: Check = egress
     ? {
@@ -37,5 +38,26 @@ export function natChecks(
           status: "pass",
           detail: `the IPv4 default route leaves through ${uplink}`,
         };
-  return [mode, route, ...(firewall ? [firewall] : [])];
+  const policy = { id: "nat.allow", title: "what guests with NAT may reach" };
+  return [
+    mode,
+    route,
+    !allow
+      ? { ...policy, status: "pass", detail: "everything" }
+      : egress?.enforcesAllow === false
+        ? {
+            ...policy,
+            status: "warn",
+            detail: `network mode ${network.mode} cannot keep guests to a list, so no VM with NAT starts`,
+            fix: 'Set mode = "bridge" in section [network] of the configuration, or take out plugins.nat.allow',
+          }
+        : {
+            ...policy,
+            status: "pass",
+            detail:
+              allow.texts.length === 0
+                ? "nothing but the bridge: the list is empty"
+                : allow.texts.join(", "),
+          },
+  ];
 }

@@ -2,11 +2,16 @@ import type {
   Check,
   CommandRunner,
   Finding,
-  HostFacts,
+  GuestEgress,
   Logger,
+  Privileged,
+  VmHandles,
+  VmId,
   VmRecord,
 } from "@banger/core";
+import { AllowList } from "./allow-list.js";
 import { BridgeEgress } from "./bridge-egress.js";
+import type { NatConfig } from "./config.js";
 import { userEgress } from "./user-egress.js";
 
 /** How guests leave through one network mode. */
@@ -17,6 +22,8 @@ export interface EgressMode {
   readonly summary: string;
   /** why a running guest keeps the egress that it was started with */
   readonly fixedBecause: string;
+  /** can it keep guests to a list of destinations? */
+  readonly enforcesAllow: boolean;
   /** Interface of the host's own way out, or `undefined` when it has none. */
   findUplink(signal: AbortSignal): Promise<string | undefined>;
   /** What speaks against a VM of this mode here, with and without NAT. Reads only. */
@@ -29,24 +36,37 @@ export interface EgressMode {
   /** Removes what {@link EgressMode.apply} made, from the record alone. Idempotent. */
   readonly remove?: (
     vm: VmRecord,
+    handles: VmHandles | undefined,
     logger: Logger,
     signal: AbortSignal,
   ) => Promise<void>;
   /** Reads only. */
-  readonly check?: (signal: AbortSignal) => Promise<Check>;
+  readonly check?: (
+    vmIds: () => Promise<readonly VmId[]>,
+    signal: AbortSignal,
+  ) => Promise<readonly Check[]>;
 }
 
 /** The modes that the plugin knows. Made once per daemon. */
 export class EgressModes {
+  /** what guests with NAT may reach; everything when absent */
+  readonly allow: AllowList | undefined;
   readonly #modes: readonly EgressMode[];
-  readonly #isRoot: boolean;
+  readonly #bridge: BridgeEgress;
+  readonly #privileged: Privileged;
 
   constructor(deps: {
     readonly commands: CommandRunner;
-    readonly hostFacts: Pick<HostFacts, "isRoot">;
+    readonly privileged: Privileged;
+    readonly guestEgress: GuestEgress;
+    readonly logger: Logger;
+    readonly config: NatConfig;
   }) {
-    this.#modes = [userEgress, new BridgeEgress(deps)];
-    this.#isRoot = deps.hostFacts.isRoot;
+    const { allow } = deps.config;
+    this.allow = allow === undefined ? undefined : new AllowList(allow);
+    this.#bridge = new BridgeEgress({ ...deps, allow: this.allow });
+    this.#modes = [userEgress, this.#bridge];
+    this.#privileged = deps.privileged;
   }
 
   /** `undefined` when the plugin does not know the network mode. Pure. */
@@ -54,11 +74,16 @@ export class EgressModes {
     return this.#modes.find(({ mode }) => mode === networkMode);
   }
 
-  /** Those that may have left something of such a VM. A damaged record does not say which it was, and who is not root has left nothing. */
+  /** Those that may have left something of such a VM. A damaged record does not say which it was, and who may do nothing has left nothing. */
   forRemoval(networkMode: string): readonly EgressMode[] {
     const found = this.find(networkMode);
     if (found) return [found];
-    return this.#isRoot ? this.#modes : [];
+    return this.#privileged.kind === "none" ? [] : this.#modes;
+  }
+
+  /** Rules stay, as guests do. */
+  close(): Promise<void> {
+    return this.#bridge.close();
   }
 }
 

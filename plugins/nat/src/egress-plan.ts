@@ -1,4 +1,5 @@
 import type { Finding, MachineConfig, Network, VmRecord } from "@banger/core";
+import type { AllowList } from "./allow-list.js";
 import { knownModes, type EgressMode } from "./egress-mode.js";
 import { NatLiveError } from "./nat-live-error.js";
 
@@ -16,6 +17,7 @@ export function natFindings(
   vm: VmRecord,
   egress: EgressMode | undefined,
   uplink: string | undefined,
+  allow?: AllowList,
 ): readonly Finding[] {
   if (!vm.spec.nat) return [];
   if (!egress) {
@@ -28,6 +30,15 @@ export function natFindings(
       },
     ];
   }
+  if (allow && !egress.enforcesAllow)
+    return [
+      {
+        id: "nat.allow",
+        severity: "error",
+        message: `network mode ${vm.runtime.networkMode} cannot keep ${vm.name} to the list plugins.nat.allow: the VMM opens every connection or none`,
+        fix: `Start ${vm.name} without NAT (banger vm set ${vm.name} --no-nat), take the list out of the configuration, or use network mode bridge`,
+      },
+    ];
   if (uplink !== undefined) return [];
   return [
     {

@@ -2,17 +2,34 @@ import { definePlugin, Stage, type Plugin } from "@banger/core";
 import { natConfig } from "./config.js";
 import { natChecks } from "./doctor.js";
 import { EgressModes } from "./egress-mode.js";
+import {
+  ensureGuest,
+  permitAddresses,
+  readRefusals,
+  readStatus,
+  removeAll,
+  removeGuest,
+} from "./privileged.js";
 import { changeEgress, natFindings, withEgress } from "./egress-plan.js";
 
 /** Opens the way out for guests whose owner asked for NAT, and keeps it closed for the others. */
 export const plugin: Plugin = definePlugin({
   id: "nat",
   config: natConfig,
-  inject: ["network", "commands", "hostFacts"],
+  privileged: [
+    ensureGuest,
+    removeGuest,
+    removeAll,
+    permitAddresses,
+    readRefusals,
+    readStatus,
+  ],
+  inject: ["network", "commands", "privileged", "guestEgress", "logger"],
   provide: {
     egressModes: {
-      make: ({ commands, hostFacts }) =>
-        new EgressModes({ commands, hostFacts }),
+      make: ({ commands, privileged, guestEgress, logger, config }) =>
+        new EgressModes({ commands, privileged, guestEgress, logger, config }),
+      dispose: (modes: EgressModes) => modes.close(),
     },
   },
   apply(hooks, { network, egressModes }) {
@@ -21,7 +38,7 @@ export const plugin: Plugin = definePlugin({
     hooks.preflight.tapPromise(tap, async ({ vm, report, signal }) => {
       const egress = egressModes.find(vm.runtime.networkMode);
       const uplink = vm.spec.nat ? await egress?.findUplink(signal) : undefined;
-      natFindings(vm, egress, uplink).forEach(report);
+      natFindings(vm, egress, uplink, egressModes.allow).forEach(report);
       (await egress?.findings?.())?.forEach(report);
     });
 
@@ -37,9 +54,9 @@ export const plugin: Plugin = definePlugin({
       await egressModes.find(vm.runtime.networkMode)?.apply?.(vm, signal);
     });
 
-    hooks.cleanup.tapPromise(tap, async ({ vm, logger, signal }) => {
+    hooks.cleanup.tapPromise(tap, async ({ vm, handles, logger, signal }) => {
       for (const egress of egressModes.forRemoval(vm.runtime.networkMode))
-        await egress.remove?.(vm, logger, signal);
+        await egress.remove?.(vm, handles, logger, signal);
     });
 
     hooks.configChange.tapPromise(tap, (before, after, context) => {
@@ -49,11 +66,12 @@ export const plugin: Plugin = definePlugin({
       return changeEgress(change, network, egress, signal);
     });
 
-    hooks.doctor.tapPromise(tap, async ({ report, signal }) => {
+    hooks.doctor.tapPromise(tap, async (context) => {
+      const { report, vmIds, signal } = context;
       const egress = egressModes.find(network.mode);
       const uplink = await egress?.findUplink(signal);
-      const firewall = await egress?.check?.(signal);
-      natChecks(network, egress, uplink, firewall).forEach(report);
+      natChecks(network, egress, uplink, egressModes.allow).forEach(report);
+      (await egress?.check?.(vmIds, signal))?.forEach(report);
     });
   },
 });

@@ -11,5 +11,6 @@ export const userEgress: EgressMode = {
   summary:
     "QEMU opens the guest's connections itself, without rule, forwarding or root; with NAT a guest also reaches what listens on this host's 127.0.0.1, as 10.0.2.2",
   fixedBecause: "QEMU's user networking fixes it at launch",
+  enforcesAllow: false,
   findUplink: () => findUplink(),
 };

@@ -17,25 +17,33 @@ describe("in network mode user", () => {
   });
 });
 
-describe.each([true, false])("in network mode bridge, with NAT %j", (nat) => {
-  describePluginContract(plugin, {
-    runner: { describe, it },
-    packageJson,
-    section: {},
-    arrange: ({ commands, objects, network }) => {
-      network.mode = "bridge";
-      network.switchesLive = true;
-      installFirewall(commands, objects);
-    },
-    vm: (vm) => ({
-      ...vm,
-      spec: { ...vm.spec, nat },
-      runtime: {
-        ...vm.runtime,
-        networkMode: "bridge",
-        guestIp: "172.16.0.2",
-        tapDevice: "tap-fc-00000000",
+describe.each([
+  [true, "ACCEPT", {}],
+  [true, "DROP", {}],
+  [true, "ACCEPT", { allow: ["10.0.0.0/8:443", "deb.debian.org"] }],
+  [false, "ACCEPT", {}],
+] as const)(
+  "in network mode bridge, with NAT %j, FORWARD %s, %j",
+  (nat, policy, section) => {
+    describePluginContract(plugin, {
+      runner: { describe, it },
+      packageJson,
+      section,
+      arrange: ({ commands, objects, network }) => {
+        network.mode = "bridge";
+        network.switchesLive = true;
+        installFirewall(commands, objects, policy);
       },
-    }),
-  });
-});
+      vm: (vm) => ({
+        ...vm,
+        spec: { ...vm.spec, nat },
+        runtime: {
+          ...vm.runtime,
+          networkMode: "bridge",
+          guestIp: "172.16.0.2",
+          tapDevice: "tap-fc-00000000",
+        },
+      }),
+    });
+  },
+);

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { machineDefaults, type VmRecord } from "@banger/core";
-import { FakeCommandRunner, FakeNetwork, fakeVm } from "@banger/core/testing";
+import { FakeNetwork, fakePluginServices, fakeVm } from "@banger/core/testing";
+import { PrivilegeMissingError } from "@banger/core";
+import { AllowList } from "../src/allow-list.js";
 import { natChecks } from "../src/doctor.js";
 import {
   EgressModes,
@@ -11,8 +13,9 @@ import { changeEgress, natFindings, withEgress } from "../src/egress-plan.js";
 import { defaultRoute, findUplink } from "../src/uplink.js";
 
 const signal = new AbortController().signal;
-const commands = new FakeCommandRunner();
-const modes = new EgressModes({ commands, hostFacts: { isRoot: true } });
+const services = fakePluginServices();
+const { commands, privileged } = services;
+const modes = new EgressModes({ ...services, config: {} });
 const user = modes.find("user");
 const off = fakeVm({ spec: { nat: false } });
 const on = fakeVm({ spec: { nat: true } });
@@ -61,17 +64,31 @@ describe("preflight", () => {
       {
         id: "nat.firewall",
         severity: "error",
-        message: expect.stringContaining("iptables, ip, sysctl") as string,
+        message: expect.stringContaining("nft, ip, sysctl") as string,
       },
     ]);
-    for (const program of ["iptables", "ip", "sysctl"])
-      commands.install(program);
+    for (const program of ["nft", "ip", "sysctl"]) commands.install(program);
     expect(await asRoot?.findings?.()).toEqual([]);
-    const hostFacts = { isRoot: false };
-    const asUser = new EgressModes({ commands, hostFacts }).find("bridge");
-    expect(await asUser?.findings?.()).toMatchObject([
-      { message: expect.stringContaining("root") as string },
+    privileged.missing = new PrivilegeMissingError("it needs root", {
+      hint: "Become root",
+    });
+    expect(await asRoot?.findings?.()).toMatchObject([
+      {
+        message: expect.stringContaining("it needs root") as string,
+        fix: "Become root",
+      },
     ]);
+    privileged.missing = undefined;
+  });
+  it("refuses a list that the mode cannot keep guests to", () => {
+    const list = new AllowList(["192.0.2.7"]);
+    expect(natFindings(on, user, "eth0", list)).toMatchObject([
+      { id: "nat.allow", severity: "error" },
+    ]);
+    expect(natFindings(off, user, "eth0", list)).toEqual([]);
+    expect(natFindings(on, modes.find("bridge"), "eth0", list)).toEqual([]);
+    const [, , policy] = natChecks({ mode: "user" }, user, "eth0", list);
+    expect(policy).toMatchObject({ id: "nat.allow", status: "warn" });
   });
   it("warns without a default route", () => {
     expect(natFindings(on, user, undefined)).toMatchObject([
@@ -87,6 +104,7 @@ describe("a change of NAT", () => {
     mode: "sample",
     summary: "sample",
     fixedBecause: "sample",
+    enforcesAllow: true,
     findUplink: async () => "eth0",
     apply: async (vm) => void switched.push(vm.name),
   };
@@ -223,5 +241,5 @@ it("doctor says what NAT means here", () => {
     natChecks({ mode: "bridge" }, undefined, undefined).map(
       ({ status }) => status,
     ),
-  ).toEqual(["fail", "warn"]);
+  ).toEqual(["fail", "warn", "pass"]);
 });

@@ -1,8 +1,14 @@
 import type { Command } from "@banger/core";
 import type { FakeCommandRunner, ScriptedResult } from "@banger/core/testing";
+import { FakeNft } from "./fake-nft.js";
 
 /** What a chain is called among the objects of a fake host: `filter FORWARD`. */
-const builtIn = ["filter FORWARD", "nat POSTROUTING", "mangle FORWARD"];
+const builtIn = [
+  "filter FORWARD",
+  "nat POSTROUTING",
+  "nat PREROUTING",
+  "mangle FORWARD",
+];
 
 const ok = (stdout = ""): ScriptedResult => ({ stdout });
 const fault = (exitCode: number, stderr: string): ScriptedResult => ({
@@ -11,17 +17,21 @@ const fault = (exitCode: number, stderr: string): ScriptedResult => ({
 });
 
 /**
- * Plays iptables, ip and sysctl for one bridge `br-fc` with one port, the way out being `eth0`. Chains, rules and an open bridge are
+ * Plays nft, iptables, ip and sysctl for one bridge `br-fc` with one port, the way out being `eth0`. Chains, rules and an open bridge are
  * objects, so that what is left of them is seen.
+ * @param policy of iptables' FORWARD; with DROP the host uses iptables
  */
 export function installFirewall(
   commands: FakeCommandRunner,
   objects: Set<string>,
+  policy: "ACCEPT" | "DROP" = "ACCEPT",
 ): void {
+  const nft = new FakeNft();
   const chains = new Map<string, string[]>(builtIn.map((key) => [key, []]));
   const note = (): void => {
     for (const object of objects)
-      if (/^(chain|rule) /.test(object)) objects.delete(object);
+      if (/^(chain|rule|nft) /.test(object)) objects.delete(object);
+    for (const object of nft.objects()) objects.add(object);
     for (const [key, rules] of chains) {
       if (!builtIn.includes(key)) objects.add(`chain ${key}`);
       for (const rule of rules) objects.add(`rule ${key} ${rule}`);
@@ -48,9 +58,11 @@ export function installFirewall(
     switch (verb) {
       case "-S":
         return ok(
-          [`-N ${name}`, ...rules.map((rule) => `-A ${name} ${rule}`), ""].join(
-            "\n",
-          ),
+          [
+            builtIn.includes(key) ? `-P ${name} ${policy}` : `-N ${name}`,
+            ...rules.map((rule) => `-A ${name} ${rule}`),
+            "",
+          ].join("\n"),
         );
       case "-A":
         rules.push(rest.join(" "));
@@ -80,11 +92,18 @@ export function installFirewall(
       note();
       return result;
     })
+    .install("nft", (command) => {
+      const result = nft.play(command);
+      note();
+      return result;
+    })
     .install("ip", ({ args }) =>
       ok(
         args.includes("link")
-          ? '[{"ifname":"tap-fc-00000000","master":"br-fc"}]'
-          : '[{"dst":"default","dev":"wlan0","metric":600},{"dst":"default","dev":"eth0"}]',
+          ? '[{"master":"br-fc","ifalias":"banger-00c0ffee"}]'
+          : args.includes("address")
+            ? '[{"addr_info":[{"local":"172.16.0.1","prefixlen":24}]}]'
+            : '[{"dst":"default","dev":"wlan0","metric":600},{"dst":"default","dev":"eth0"}]',
       ),
     )
     .install("sysctl", ({ args }) => {
@@ -92,6 +111,13 @@ export function installFirewall(
         objects.add("open bridge");
       if (args.includes("net.ipv4.conf.br-fc.forwarding=0"))
         objects.delete("open bridge");
-      return ok(args.includes("-n") ? "0\n" : "");
+      // Where others use it, it stays.
+      if (policy === "ACCEPT") {
+        if (args.includes("net.ipv4.ip_forward=1")) objects.add("forwarding");
+        if (args.includes("net.ipv4.ip_forward=0"))
+          objects.delete("forwarding");
+      }
+      const isOn = objects.has("forwarding");
+      return ok(args.includes("-n") ? `${isOn ? "1" : "0"}\n` : "");
     });
 }

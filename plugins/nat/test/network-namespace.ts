@@ -35,6 +35,8 @@ export async function namespacesWork(
 /** A network of its own, without any device but `lo`: what runs in it cannot touch the host's. It goes with its processes. */
 export class NetworkNamespace implements CommandRunner {
   readonly pid: number;
+  /** programs that this host has not got */
+  readonly missing = new Set<string>();
   readonly #processes: ChildProcess[];
 
   private constructor(holder: ChildProcess, pid: number) {
@@ -52,7 +54,7 @@ export class NetworkNamespace implements CommandRunner {
   }
 
   run(command: Command): Promise<CommandResult> {
-    const { timeoutMs, signal, okExitCodes = [0] } = command;
+    const { timeoutMs, signal, input, okExitCodes = [0] } = command;
     const args = this.#enter(command.file, ...command.args);
     const env = { ...process.env, PATH: directories.join(":"), LC_ALL: "C" };
     const options = {
@@ -61,18 +63,25 @@ export class NetworkNamespace implements CommandRunner {
       ...(signal === undefined ? {} : { signal }),
     };
     return new Promise((resolve, reject) => {
-      execFile("nsenter", args, options, (error, stdout, stderr) => {
-        const exitCode = error === null ? 0 : Number(error.code);
-        if (okExitCodes.includes(exitCode))
-          return resolve({ exitCode, stdout, stderr });
-        const outcome = `exited with ${String(error?.code)}`;
-        reject(new CommandFailedError(command, outcome, { stderr }));
-      });
+      const child = execFile(
+        "nsenter",
+        args,
+        options,
+        (error, stdout, stderr) => {
+          const exitCode = error === null ? 0 : Number(error.code);
+          if (okExitCodes.includes(exitCode))
+            return resolve({ exitCode, stdout, stderr });
+          const outcome = `exited with ${String(error?.code)}`;
+          reject(new CommandFailedError(command, outcome, { stderr }));
+        },
+      );
+      // A program that has ended before it read everything is judged by its status.
+      child.stdin?.on("error", () => undefined).end(input);
     });
   }
 
-  find(program: string): Promise<string | undefined> {
-    return find(program);
+  async find(program: string): Promise<string | undefined> {
+    return this.missing.has(program) ? undefined : find(program);
   }
 
   /** Runs a command line whose words are separated by a blank. @returns its output */

@@ -9,6 +9,7 @@ import {
   pingAnswer,
   portsAnswer,
   publishedPort,
+  refusalsAnswer,
   type AgentExecAnswer,
 } from "../guest-schemas.js";
 import { operationRoute, readRoute, type Route } from "../route.js";
@@ -61,6 +62,16 @@ export function guestRoutes({
       params: vmParams,
       handle: ({ params }, left) =>
         guestService.stats(params.vm, limited(left)),
+    }),
+    readRoute({
+      method: "GET",
+      path: "/v1/vms/:vm/refusals",
+      summary:
+        "What a running guest may reach, and what it was refused, newest first",
+      answer: refusalsAnswer,
+      params: vmParams,
+      handle: ({ params }, left) =>
+        guestService.refusals(params.vm, limited(left)),
     }),
     operationRoute({
       method: "POST",

@@ -1,12 +1,10 @@
 import { join } from "node:path";
-import { stat } from "node:fs/promises";
 import {
   JoinedError,
   throwIfCancelled,
-  ToolMissingError,
-  type CommandRunner,
-  type HostFacts,
+  type Drive,
   type Logger,
+  type Privileged,
   type VmHandles,
   type VmId,
   type VmmDriver,
@@ -17,6 +15,7 @@ import {
   type VmmUsage,
   type VmRecord,
 } from "@banger/core";
+import { snapshotNames } from "../../disks/snapshot-names.js";
 import { vmFileNames } from "../../files/vm-files.js";
 import { readCommandLines, type ProcessIdentity } from "../process-identity.js";
 import { usageOf } from "../process-usage.js";
@@ -30,20 +29,19 @@ import {
   type StartedVmm,
 } from "../vmm-process.js";
 import type { FirecrackerKernels } from "./kernels.js";
-import { hasCgroupLimits, removeCgroup } from "./jail-cgroup.js";
-import { jailDirectoryOf, removeJailDirectory } from "./jail-directory.js";
+import { jailDirectoryOf } from "./jail-directory.js";
 import {
-  jailedPaths,
-  jailerArguments,
-  lockJail,
-  makeJail,
-  programForJail,
-} from "./jail.js";
-import { jailOwner } from "./jail-owner.js";
+  jailRequests,
+  processIdentity,
+  type JailDriveSource,
+  type JailRequests,
+  type JailRequestSettings,
+} from "./jail-requests.js";
+import { baseOf, jailedPaths } from "./jail.js";
 import { machineRequests, type MachinePaths } from "./machine-requests.js";
 import { FirecrackerIo } from "./firecracker-io.js";
 import { firecrackerArguments } from "./process-arguments.js";
-import type { FirecrackerProgram, UsableFirecracker } from "./program.js";
+import type { FirecrackerProgram } from "./program.js";
 import { launchFailure, startMachine } from "./start-machine.js";
 import {
   apiSocket,
@@ -55,20 +53,13 @@ import {
   vsockSocket,
 } from "./vm-process.js";
 
-/** Where cgroup v2 is. */
-const cgroupRoot = "/sys/fs/cgroup";
-
-/** How this install jails Firecracker. */
-export interface JailSettings {
-  /** the jailer's absolute path, or its name, which is looked up on the PATH */
-  readonly jailer: string;
-  /** jail every VM? Needs root */
+/** How this install jails Firecracker; what the root helper takes from its own settings is without effect there. */
+export interface JailSettings extends JailRequestSettings {
+  /** jail every VM? Needs root, or the root helper */
   readonly jailerEnabled: boolean;
-  /** where jails are made: the jailer's chroot base */
-  readonly jailBase: string;
 }
 
-/** VMs as detached `firecracker` processes, jailed where this process is root, configured and watched through their API. */
+/** VMs as detached `firecracker` processes, jailed where there is somebody who may, configured and watched through their API. */
 export class FirecrackerDriver implements VmmDriver {
   readonly id = "firecracker";
   readonly features: VmmFeatures = {
@@ -81,44 +72,38 @@ export class FirecrackerDriver implements VmmDriver {
     balloon: true,
     jail: true,
   };
-  readonly #commands: CommandRunner;
+  readonly #privileged: Privileged;
   readonly #logger: Logger;
   readonly #program: FirecrackerProgram;
   readonly #settings: JailSettings;
-  readonly #isJailed: boolean;
-  readonly #stateDirectory: string;
   readonly #kernels: FirecrackerKernels;
   /** A daemon that begins looks for the VMMs of all its VMs at once. */
   readonly #commandLines = new SharedScan(readCommandLines);
+  /** by the directory of jails: a VM stays in the one that it was started in, whatever is configured by now */
+  readonly #requests = new Map<string, JailRequests>();
   readonly #io: FirecrackerIo;
 
   constructor(options: {
-    commands: CommandRunner;
+    privileged: Privileged;
     logger: Logger;
     program: FirecrackerProgram;
     settings: JailSettings;
-    hostFacts: Pick<HostFacts, "isRoot">;
-    /** whose owner jailed VMMs run as, unless that is root */
-    stateDirectory: string;
     kernels: FirecrackerKernels;
   }) {
-    this.#commands = options.commands;
+    this.#privileged = options.privileged;
     this.#logger = options.logger;
     this.#program = options.program;
     this.#settings = options.settings;
-    this.#isJailed = options.hostFacts.isRoot && options.settings.jailerEnabled;
-    this.#stateDirectory = options.stateDirectory;
     this.#kernels = options.kernels;
     this.#io = new FirecrackerIo(options);
   }
 
   names(vm: VmRecord): VmmNames {
-    const { jailBase } = this.#settings;
+    const { jailBase, jailerEnabled } = this.#settings;
+    const isJailed = jailerEnabled && this.#privileged.kind !== "none";
     return {
       vsockCid: vsockCidOf(vm.id),
-      ...(this.#isJailed
-        ? { jailDirectory: jailDirectoryOf(jailBase, vm.id) }
-        : {}),
+      ...(isJailed ? { jailDirectory: jailDirectoryOf(jailBase, vm.id) } : {}),
     };
   }
 
@@ -139,11 +124,13 @@ export class FirecrackerDriver implements VmmDriver {
     let identity: ProcessIdentity | undefined;
     try {
       const started = await (jailDirectory === undefined
-        ? this.#start(launch, program)
-        : this.#startJailed(launch, program, kernel, jailDirectory, signal));
+        ? this.#start(vm, program.path)
+        : this.#startJailed(launch, kernel, jailDirectory, signal));
       ({ identity } = started);
       await startMachine(vm, started, requests, signal, async () => {
-        if (jailDirectory !== undefined) await lockJail(jailDirectory);
+        if (jailDirectory === undefined) return;
+        const { lock } = this.#requestsOf(jailDirectory);
+        await this.#privileged.request(lock, { vm: vm.id }, signal);
       });
       return identity;
     } catch (error) {
@@ -154,43 +141,54 @@ export class FirecrackerDriver implements VmmDriver {
     }
   }
 
-  #start({ vm }: VmmLaunch, { path }: UsableFirecracker): Promise<StartedVmm> {
+  #start(vm: VmRecord, program: string): Promise<StartedVmm> {
     return startVmm({
-      program: path,
+      program,
       args: ["--id", vm.id, ...firecrackerArguments(apiSocket(vm))],
-      ...outputsOf(vm),
+      stdout: join(vm.runtime.directory, vmFileNames.consoleLog),
+      // Not into the log that Firecracker opens itself: it does not append to that.
+      stderr: join(vm.runtime.directory, vmFileNames.vmmLog),
+      umask: "077",
     });
   }
 
   async #startJailed(
-    launch: VmmLaunch,
-    { path }: UsableFirecracker,
+    { vm, machine, image }: VmmLaunch,
     kernel: string,
     jailDirectory: string,
     signal: AbortSignal,
   ): Promise<StartedVmm> {
-    const { vm } = launch;
-    const jailer = await this.#commands.find(this.#settings.jailer);
-    if (jailer === undefined) throw new ToolMissingError(this.#settings.jailer);
-    const owner = jailOwner(vm.id, await stat(this.#stateDirectory));
-    await makeJail(
-      jailDirectory,
-      launch,
-      kernel,
-      owner,
-      this.#commands,
+    const { make, launch } = this.#requestsOf(jailDirectory);
+    const drives = Object.entries(machine.drives).map(
+      ([id, drive]) =>
+        [id, { ...driveSource(vm, drive), readOnly: drive.readOnly }] as const,
+    );
+    await this.#privileged.request(
+      make,
+      {
+        vm: vm.id,
+        image: image.id,
+        kernel: kernel === image.files.kernel ? "image" : "unpacked",
+        drives: Object.fromEntries(drives),
+      },
       signal,
     );
     await linkSockets(vm, jailDirectory);
-    const args = jailerArguments({
-      launch,
-      jailDirectory,
-      program: await programForJail(path, jailDirectory),
-      owner,
-      limits: await hasCgroupLimits(cgroupRoot),
-    });
-    throwIfCancelled(signal, `starting ${vm.name}`);
-    return startVmm({ program: jailer, args, ...outputsOf(vm) });
+    const { vcpus, memoryMiB } = machine;
+    const input = { vm: vm.id, vcpus, memoryMiB };
+    const identity = await this.#privileged.request(launch, input, signal);
+    // Whoever has started it knows when it could not be executed; from here on only its end can be seen.
+    return { identity, failed: new Promise<never>(() => undefined) };
+  }
+
+  /** In process they work where the VM's jail is; the root helper knows by itself where that must be. */
+  #requestsOf(jailDirectory: string): JailRequests {
+    const jailBase = baseOf(jailDirectory);
+    const known = this.#requests.get(jailBase);
+    if (known) return known;
+    const requests = jailRequests({ ...this.#settings, jailBase });
+    this.#requests.set(jailBase, requests);
+    return requests;
   }
 
   /** What a failed launch began. The first failure is the one that counts; what stays is removed by the next teardown. */
@@ -200,7 +198,8 @@ export class FirecrackerDriver implements VmmDriver {
   ): Promise<void> {
     try {
       // Not looked up: this process is certainly the VM's, whatever it has become.
-      if (identity) await endVmm(identity);
+      if (identity && vm.runtime.jailDirectory === undefined)
+        await endVmm(identity);
       await this.kill(vm, identity);
     } catch (error) {
       const context = { vmId: vm.id, error };
@@ -208,11 +207,25 @@ export class FirecrackerDriver implements VmmDriver {
     }
   }
 
-  find(
+  async find(
     vm: VmRecord,
     saved: VmHandles | undefined,
   ): Promise<VmHandles | undefined> {
-    return findVmProcess(vm, saved, () => this.#commandLines.ask());
+    const found = await findVmProcess(vm, saved, () =>
+      this.#commandLines.ask(),
+    );
+    const { jailDirectory } = vm.runtime;
+    // Not everything of a process in a jail is shown to its own user, such as of a program that this one may not read.
+    if (
+      found ||
+      jailDirectory === undefined ||
+      this.#privileged.kind !== "helper"
+    )
+      return found;
+    const { find } = this.#requestsOf(jailDirectory);
+    const input = { vm: vm.id, ...named(saved) };
+    const { signal } = new AbortController();
+    return (await this.#privileged.request(find, input, signal)).process;
   }
 
   async signal(
@@ -220,7 +233,19 @@ export class FirecrackerDriver implements VmmDriver {
     handles: VmHandles,
     signal: VmmSignal,
   ): Promise<void> {
-    if (await isVmProcess(vm, handles)) sendSignal(handles, `SIG${signal}`);
+    const { jailDirectory } = vm.runtime;
+    if (jailDirectory === undefined) {
+      if (await isVmProcess(vm, handles)) sendSignal(handles, `SIG${signal}`);
+      return;
+    }
+    const { process } = named(handles);
+    if (!process) return;
+    const input = { vm: vm.id, process, signal };
+    await this.#privileged.request(
+      this.#requestsOf(jailDirectory).signal,
+      input,
+      new AbortController().signal,
+    );
   }
 
   async usage(
@@ -243,15 +268,24 @@ export class FirecrackerDriver implements VmmDriver {
     const attempt = (step: Promise<void>): Promise<void> =>
       step.catch((error: unknown) => void failures.push(error));
     this.#io.forget(vm);
-    await attempt(this.#endSaved(vm, handles));
-    // One that was started but never recorded, one that hangs before it listens.
-    await attempt(this.#endStrays(vm));
-    await attempt(removeSockets(vm));
     const { jailDirectory } = vm.runtime;
-    if (jailDirectory !== undefined) {
-      // First: it ends what is hidden from us otherwise.
-      await attempt(removeCgroup(cgroupRoot, vm.id));
-      await attempt(removeJailDirectory(jailDirectory, vm.id));
+    const { signal } = new AbortController();
+    if (jailDirectory === undefined) {
+      await attempt(this.#endSaved(vm, handles));
+      // One that was started but never recorded, one that hangs before it listens.
+      await attempt(this.#endStrays(vm));
+      await attempt(removeSockets(vm));
+    } else {
+      const { end, remove } = this.#requestsOf(jailDirectory);
+      const ask = async (
+        request: JailRequests["end"] | JailRequests["remove"],
+        input: { vm: VmId; process?: ProcessIdentity },
+      ): Promise<void> => {
+        await this.#privileged.request(request, input, signal);
+      };
+      await attempt(ask(end, { vm: vm.id, ...named(handles) }));
+      await attempt(removeSockets(vm));
+      await attempt(ask(remove, { vm: vm.id }));
     }
     if (failures.length > 0)
       throw new JoinedError(`the VMM of ${vm.name} left something`, failures);
@@ -278,18 +312,23 @@ const logNames = [
   vmFileNames.firecrackerMetrics,
 ] as const;
 
-/** The guest's console is Firecracker's standard output. */
-function outputsOf({ runtime: { directory } }: VmRecord): {
-  stdout: string;
-  stderr: string;
-  umask: "077";
+/** A saved process as a request names it; a damaged file may say anything. */
+function named(handles: VmHandles | undefined): {
+  process?: ProcessIdentity;
 } {
-  return {
-    stdout: join(directory, vmFileNames.consoleLog),
-    // Not into the log that Firecracker opens itself: it does not append to that.
-    stderr: join(directory, vmFileNames.vmmLog),
-    umask: "077",
-  };
+  if (!handles) return {};
+  const { pid, pidStartTicks } = handles;
+  const { data } = processIdentity.safeParse({ pid, pidStartTicks });
+  return data ? { process: data } : {};
+}
+
+/** How a request names a drive. Pure. */
+function driveSource(vm: VmRecord, { path }: Drive): JailDriveSource {
+  if (path === snapshotNames(vm).dmDevice) return { kind: "snapshot" };
+  const own = `${vm.runtime.directory}/`;
+  return path.startsWith(own)
+    ? { kind: "own", file: path.slice(own.length) }
+    : { kind: "any", path };
 }
 
 function hostPaths(

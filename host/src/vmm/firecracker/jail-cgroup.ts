@@ -26,7 +26,7 @@ const removalPauseMs = 10;
 export function cgroupLimits({
   memoryMiB,
   vcpus,
-}: MachineConfig): readonly string[] {
+}: Pick<MachineConfig, "memoryMiB" | "vcpus">): readonly string[] {
   const memoryBytes = (memoryMiB + overheadMiB) * 2 ** 20;
   return [
     `memory.max=${String(memoryBytes)}`,

@@ -1,9 +1,10 @@
 import type { Stats } from "node:fs";
-import { lstat, readFile, rm } from "node:fs/promises";
+import { lstat, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { VmId } from "@banger/core";
 import { hasErrorCode } from "../../files/error-code.js";
 import { JailUnusableError, otherBaseHint } from "./jail-errors.js";
+import { removeTree } from "./jail-tree.js";
 
 /** Name of the program in a jail, and of the directory of all jails: the jailer takes both from the file that it is given. */
 export const jailedProgram = "firecracker";
@@ -41,7 +42,7 @@ export async function removeJailDirectory(
       `cannot be removed: ${mounted[0]} is mounted in it`,
       `Unmount it: umount ${mounted[0]}`,
     );
-  await rm(jailDirectory, { recursive: true, force: true });
+  await removeTree(jailDirectory);
 }
 
 /**

@@ -1,6 +1,11 @@
 import { chmod, chown, copyFile, link, mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { CommandRunner, Drive, VmmLaunch, VmRecord } from "@banger/core";
+import type {
+  CommandRunner,
+  MachineConfig,
+  VmId,
+  VmRecord,
+} from "@banger/core";
 import { vmFileNames } from "../../files/vm-files.js";
 import { hasErrorCode } from "../../files/error-code.js";
 import { hasOption } from "../process-identity.js";
@@ -12,8 +17,14 @@ import {
   requireSafeDirectory,
 } from "./jail-directory.js";
 import { JailUnusableError, otherBaseHint } from "./jail-errors.js";
-import { placeInJail, type JailFile } from "./jail-files.js";
+import {
+  placeInJail,
+  type JailFile,
+  type JailSource,
+  type JailUsers,
+} from "./jail-files.js";
 import type { JailOwner } from "./jail-owner.js";
+import { claimSockets, jailedApiSocket, jailedVsock } from "./jail-sockets.js";
 import type { MachinePaths } from "./machine-requests.js";
 import { firecrackerArguments } from "./process-arguments.js";
 
@@ -34,71 +45,88 @@ export function jailedPaths(vm: VmRecord): MachinePaths {
   };
 }
 
-/** The API's socket as the process sees it. Pure. */
-export function jailedApiSocket({ id }: VmRecord): string {
-  return `/run/${id}.api`;
+/** What is to be in a VM's jail. */
+export interface JailContents {
+  readonly id: VmId;
+  /** the VM's own */
+  readonly directory: string;
+  /** on the host */
+  readonly kernel: string;
+  /** by drive id */
+  readonly drives: Readonly<
+    Record<string, { readonly source: JailSource; readonly readOnly: boolean }>
+  >;
 }
 
-/** Pure. */
-export function jailedVsock({ id }: VmRecord): string {
-  return `/run/${id}.vsock`;
+/** Who has to do with a jail. */
+export interface JailParties extends JailUsers {
+  /** whose sockets those in it are, and who may enter it to reach them */
+  readonly install: JailOwner;
 }
 
 /**
  * Makes a VM's jail with everything in it that its process opens; what is left of one before is removed. Its process can change what the
  * VM writes and the directory of its sockets, nothing else once {@link lockJail} was called.
- * @param kernel on the host
- * @throws JailUnusableError
+ * @throws JailUnusableError, ForeignFileError
  */
 export async function makeJail(
   jailDirectory: string,
-  { vm, machine, initrdPath }: VmmLaunch,
-  kernel: string,
-  owner: JailOwner,
+  { id, directory, kernel, drives }: JailContents,
+  parties: JailParties,
   commands: CommandRunner,
   signal: AbortSignal,
 ): Promise<void> {
-  const parent = dirname(jailDirectory);
-  await makeParent(parent);
-  await removeJailDirectory(jailDirectory, vm.id);
+  const { owner, install } = parties;
+  await makeParent(dirname(jailDirectory));
+  await removeJailDirectory(jailDirectory, id);
   // Whoever may enter it meets files that belong to the process in it.
   await mkdir(jailDirectory, { mode: 0o700 });
+  if (install.uid !== 0) {
+    await chown(jailDirectory, process.getuid?.() ?? 0, install.gid);
+    await chmod(jailDirectory, 0o710);
+  }
   const root = jailRootOf(jailDirectory);
   await mkdir(root, { mode: 0o755 });
   await mkdir(join(root, "run"), { mode: 0o700 });
   await chown(join(root, "run"), owner.uid, owner.gid);
-  const { directory } = vm.runtime;
-  const own = (source: string, target: string, readOnly = false): JailFile => ({
-    source,
+  const own = (name: string, target: string, readOnly = false): JailFile => ({
+    source: { kind: "own", path: join(directory, name) },
     target: join(root, target),
     readOnly,
-    isOwn: true,
   });
-  const drive = (id: string, { path, readOnly }: Drive): JailFile => ({
-    source: path,
-    target: join(root, `/drives/${id}`),
-    readOnly,
-    // A file that is only read can be copied, whosever it is.
-    isOwn: !readOnly && path.startsWith(`${directory}/`),
-  });
-  for (const each of [
-    { ...own(kernel, inJail.kernel, true), isOwn: false },
-    own(initrdPath, inJail.initrd, true),
-    own(join(directory, vmFileNames.firecrackerLog), inJail.log),
-    own(join(directory, vmFileNames.firecrackerMetrics), inJail.metrics),
-    ...Object.entries(machine.drives).map(([id, each]) => drive(id, each)),
+  for (const file of [
+    {
+      source: { kind: "shared", path: kernel } as const,
+      target: join(root, inJail.kernel),
+      readOnly: true,
+    },
+    own(vmFileNames.bootInitrd, inJail.initrd, true),
+    own(vmFileNames.firecrackerLog, inJail.log),
+    own(vmFileNames.firecrackerMetrics, inJail.metrics),
+    ...Object.entries(drives).map(([drive, { source, readOnly }]) => ({
+      source,
+      target: join(root, `/drives/${drive}`),
+      readOnly,
+    })),
   ])
-    await placeInJail(each, owner, commands, signal);
+    await placeInJail(file, parties, commands, signal);
 }
 
 /**
  * Takes the root directory back from the jail's user, to whom the jailer gives it: whatever the guest makes of its VMM later, paths in the
- * jail lead where they led. To be called once the process serves its API and before it runs a guest.
+ * jail lead where they led. Then gives its sockets to the install's owner. To be called once the process is configured and before it runs
+ * a guest.
+ * @throws ForeignFileError
  */
-export async function lockJail(jailDirectory: string): Promise<void> {
+export async function lockJail(
+  jailDirectory: string,
+  id: VmId,
+  { owner, install }: Pick<JailParties, "owner" | "install">,
+): Promise<void> {
   const root = jailRootOf(jailDirectory);
   await chown(root, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
   await chmod(root, 0o755);
+  await claimSockets(jailDirectory, id, owner, install);
 }
 
 /** The directory of all jails. Whatever of its path is there is looked at first, so that nothing is made behind a link. */
@@ -137,7 +165,8 @@ export async function programForJail(
  * @see Firecracker, docs/jailer.md
  */
 export function jailerArguments(options: {
-  readonly launch: VmmLaunch;
+  readonly id: VmId;
+  readonly machine: Pick<MachineConfig, "memoryMiB" | "vcpus">;
   readonly jailDirectory: string;
   /** as {@link programForJail} says */
   readonly program: string;
@@ -145,23 +174,20 @@ export function jailerArguments(options: {
   /** is there cgroup v2? */
   readonly limits: boolean;
 }): readonly string[] {
-  const { launch, jailDirectory, program, owner, limits } = options;
-  const cgroups = cgroupLimits(launch.machine).flatMap((limit) => [
-    "--cgroup",
-    limit,
-  ]);
+  const { id, machine, jailDirectory, program, owner, limits } = options;
+  const cgroups = cgroupLimits(machine).flatMap((limit) => ["--cgroup", limit]);
   return [
-    ...["--id", launch.vm.id, "--exec-file", program],
+    ...["--id", id, "--exec-file", program],
     ...["--uid", String(owner.uid), "--gid", String(owner.gid)],
     ...["--chroot-base-dir", baseOf(jailDirectory)],
     ...(limits ? ["--cgroup-version", "2", ...cgroups] : []),
-    ...["--", ...firecrackerArguments(jailedApiSocket(launch.vm))],
+    ...["--", ...firecrackerArguments(jailedApiSocket({ id }))],
   ];
 }
 
 /** Is this the jailer before it has become the VM's Firecracker? Pure. */
 export function isJailerOf(
-  vm: VmRecord,
+  vm: { readonly id: VmId },
   jailDirectory: string,
   args: readonly string[],
 ): boolean {
@@ -172,6 +198,7 @@ export function isJailerOf(
   );
 }
 
-function baseOf(jailDirectory: string): string {
+/** The jailer's chroot base. Pure. */
+export function baseOf(jailDirectory: string): string {
   return dirname(dirname(jailDirectory));
 }

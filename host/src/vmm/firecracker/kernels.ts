@@ -1,5 +1,5 @@
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { CommandRunner, Image } from "@banger/core";
 import type { UsableFirecracker } from "./program.js";
 import { VmlinuxCache } from "./vmlinux.js";
@@ -26,8 +26,16 @@ export class FirecrackerKernels {
   ): Promise<string> {
     const { kernel } = image.files;
     if (features.bzImage) return kernel;
-    const directory = join(this.#directory, image.id);
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    return this.#vmlinux.ensure(kernel, join(directory, "vmlinux"), signal);
+    const unpacked = unpackedKernel(this.#directory, image.id);
+    await mkdir(dirname(unpacked), { recursive: true, mode: 0o700 });
+    return this.#vmlinux.ensure(kernel, unpacked, signal);
   }
+}
+
+/** Where what is unpacked of an image's kernel is. Pure. */
+export function unpackedKernel(
+  kernelsDirectory: string,
+  imageId: string,
+): string {
+  return join(kernelsDirectory, imageId, "vmlinux");
 }

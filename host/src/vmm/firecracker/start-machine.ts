@@ -18,7 +18,7 @@ const launchLimitMs = 30_000;
 
 /**
  * Sends a new process all requests, the last of which starts the guest.
- * @param served called once the process serves its API and has no guest yet
+ * @param configured called once the process has done all but the last: its sockets are there, and it has no guest yet
  * @throws what FirecrackerApi throws; Error when the process ends first
  */
 export async function startMachine(
@@ -26,15 +26,17 @@ export async function startMachine(
   { identity, failed }: StartedVmm,
   requests: readonly MachineRequest[],
   owner: AbortSignal,
-  served: () => Promise<void>,
+  configured: () => Promise<void>,
 ): Promise<void> {
   const signal = AbortSignal.any([owner, abortAfter(launchLimitMs)]);
   const api = new FirecrackerApi(apiSocket(vm));
   const [first, ...rest] = requests;
+  const last = rest.pop();
   const send = async (): Promise<void> => {
     if (first) await firstRequest(api, first, identity, signal);
-    await served();
     for (const request of rest) await sendRequest(api, request, signal);
+    await configured();
+    if (last) await sendRequest(api, last, signal);
   };
   await Promise.race([send(), failed]);
 }
@@ -65,7 +67,9 @@ export async function launchFailure(
 ): Promise<unknown> {
   const isRefusal =
     isBangerError(error) &&
-    (error.kind === "unavailable" || error.kind === "usage") &&
+    (error.kind === "unavailable" ||
+      error.kind === "usage" ||
+      error.kind === "conflict") &&
     !(error instanceof FirecrackerUnreachableError);
   if (isRefusal) return error;
   const lines: string[] = [];

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { VmHandles, VmRecord } from "@banger/core";
 import { socketPath, vmSocketNames } from "../../paths.js";
 import {
-  findProcesses,
+  findByArguments,
   hasArguments,
   hasOption,
   isAlive,
@@ -12,9 +12,14 @@ import {
   type ProcessIdentity,
 } from "../process-identity.js";
 import { holdsListener } from "../process-sockets.js";
-import { isJailerOf, jailedApiSocket, jailedVsock } from "./jail.js";
 import { jailRootOf } from "./jail-directory.js";
-import { hasLostRoot, isInJail, readJailPid } from "./jailed-process.js";
+import {
+  findJailedProcess,
+  isJailProcess,
+  jailProcesses,
+  type Jail,
+} from "./jail-processes.js";
+import { jailedApiSocket, jailedVsock } from "./jail-sockets.js";
 
 /** The API's socket, or a link to it. */
 export function apiSocket(vm: VmRecord): string {
@@ -51,33 +56,19 @@ export async function findVmProcess(
   saved: VmHandles | undefined,
   commandLines: () => Promise<readonly CommandLine[]>,
 ): Promise<ProcessIdentity | undefined> {
-  const socket = boundSocket(vm);
+  const jail = jailOf(vm);
+  if (jail) return findJailedProcess(jail, saved, commandLines);
+  const socket = apiSocket(vm);
   // Not looked for among all others when it is one of those that would be found.
   if (
     saved &&
-    (await isAlive(saved)) &&
-    (await isOurs(vm, saved.pid)) &&
+    (await isVmProcess(vm, saved)) &&
+    (await isOwn(saved.pid)) &&
     (await holdsListener(saved.pid, socket))
   )
     return saved;
-  const { jailDirectory } = vm.runtime;
-  const noted = jailDirectory && (await readJailPid(jailDirectory));
-  if (
-    noted &&
-    (await isOurs(vm, noted.pid)) &&
-    (await holdsListener(noted.pid, socket))
-  )
-    return noted;
   for (const candidate of await processesOf(vm, commandLines))
     if (await holdsListener(candidate.pid, socket)) return candidate;
-  // Its jail was removed while it ran.
-  if (
-    saved &&
-    jailDirectory !== undefined &&
-    (await isVmProcess(vm, saved)) &&
-    (await holdsListener(saved.pid, socket))
-  )
-    return saved;
   return undefined;
 }
 
@@ -86,41 +77,22 @@ export function processesOf(
   vm: VmRecord,
   commandLines: () => Promise<readonly CommandLine[]>,
 ): Promise<readonly ProcessIdentity[]> {
-  const { jailDirectory } = vm.runtime;
-  return findProcesses(async ({ pid, args }) => {
-    if (jailDirectory === undefined)
-      return hasOwnOptions(vm, args) && isOwn(pid);
-    // In the jail it is the only one, whatever a hostile one makes of its arguments.
-    return isJailerOf(vm, jailDirectory, args)
-      ? isOwn(pid)
-      : isInJail(pid, jailDirectory);
-  }, commandLines);
+  const jail = jailOf(vm);
+  return jail
+    ? jailProcesses(jail, commandLines)
+    : findByArguments((args) => hasOwnOptions(vm, args), commandLines);
 }
 
-/**
- * Is this very process alive, and was it started for this VM? In a jail it may have changed its arguments, and not its root, which is the
- * jail's, also after that was removed.
- */
+/** Is this very process alive, and was it started for this VM? */
 export async function isVmProcess(
   vm: VmRecord,
   identity: ProcessIdentity,
 ): Promise<boolean> {
-  const { pid } = identity;
-  const { jailDirectory } = vm.runtime;
-  const isMeant =
-    jailDirectory === undefined
-      ? await hasArguments(pid, (args) => hasOwnOptions(vm, args))
-      : (await isInJail(pid, jailDirectory)) || (await hasLostRoot(pid));
-  return isMeant && (await isAlive(identity));
-}
-
-/** Without a jail a process of this user with this VM's arguments; in it the user is another one. */
-async function isOurs(vm: VmRecord, pid: number): Promise<boolean> {
-  const { jailDirectory } = vm.runtime;
-  if (jailDirectory !== undefined) return isInJail(pid, jailDirectory);
+  const jail = jailOf(vm);
+  if (jail) return isJailProcess(jail, identity);
+  const isMeant = (args: readonly string[]): boolean => hasOwnOptions(vm, args);
   return (
-    (await hasArguments(pid, (args) => hasOwnOptions(vm, args))) &&
-    (await isOwn(pid))
+    (await hasArguments(identity.pid, isMeant)) && (await isAlive(identity))
   );
 }
 
@@ -132,9 +104,7 @@ function hasOwnOptions(vm: VmRecord, args: readonly string[]): boolean {
   );
 }
 
-/** The API's socket as its process names it. */
-function boundSocket(vm: VmRecord): string {
-  return vm.runtime.jailDirectory === undefined
-    ? apiSocket(vm)
-    : jailedApiSocket(vm);
+function jailOf({ id, runtime }: VmRecord): Jail | undefined {
+  const { jailDirectory: directory } = runtime;
+  return directory === undefined ? undefined : { id, directory };
 }

@@ -1,7 +1,9 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import type { CommandRunner, VmmLaunch, VmRecord } from "@banger/core";
+import { chown, mkdir, readFile, writeFile } from "node:fs/promises";
+import type { CommandRunner, Install, VmmLaunch, VmRecord } from "@banger/core";
 import {
   fakeImage,
+  fakeInstall,
+  FakePrivileged,
   fakeVm,
   fakeVmId,
   memoryLogger,
@@ -12,6 +14,10 @@ import {
   FirecrackerDriver,
   type JailSettings,
 } from "../../../src/vmm/firecracker/firecracker-driver.js";
+import {
+  jailRequests,
+  type JailRequests,
+} from "../../../src/vmm/firecracker/jail-requests.js";
 import { FirecrackerKernels } from "../../../src/vmm/firecracker/kernels.js";
 import { FirecrackerProgram } from "../../../src/vmm/firecracker/program.js";
 import { processesOf } from "../../../src/vmm/firecracker/vm-process.js";
@@ -89,10 +95,17 @@ interface SeenRequest {
   readonly body?: Readonly<Record<string, unknown>>;
 }
 
-/** A VM with directories and a fake Firecracker for it; whatever of it is left is ended after the test. */
+/**
+ * A VM with directories and a fake Firecracker for it; whatever of it is left is ended after the test.
+ * @param owner of the install, whose all of it is; default: who runs the tests
+ */
 export async function fakeFirecracker(
   behaviour: Behaviour = {},
   settings: Partial<JailSettings> = {},
+  owner: Install["owner"] = {
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+  },
 ): Promise<{
   vm: VmRecord;
   launch: VmmLaunch;
@@ -100,6 +113,8 @@ export async function fakeFirecracker(
   program: string;
   commands: CommandRunner;
   requests: () => Promise<readonly SeenRequest[]>;
+  privileged: FakePrivileged;
+  jailRequests: JailRequests;
 }> {
   const directory = await temporaryDirectory();
   const program = `${directory}/firecracker`;
@@ -111,34 +126,53 @@ export async function fakeFirecracker(
     mode: 0o755,
   });
   const id = fakeVmId(7);
-  const own = `${directory}/vms/${id}`;
-  await mkdir(own, { recursive: true, mode: 0o700 });
+  const image = fakeImage();
+  const state = `${directory}/state`;
+  const own = `${state}/vms/${id}`;
+  const images = `${state}/images/${image.id}`;
+  for (const path of [own, images])
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  for (const path of [`${state}/vms`, `${state}/images`])
+    await chown(path, owner.uid, owner.gid);
   const disk = `${own}/root.raw`;
   const initrdPath = `${own}/boot.initrd`;
-  const kernel = `${directory}/kernel`;
-  for (const file of [disk, initrdPath, kernel])
-    await writeFile(file, file, { mode: 0o600 });
+  const kernel = `${images}/vmlinuz`;
+  const runDirectory = `${directory}/run`;
+  await mkdir(runDirectory, { mode: 0o700 });
+  const files = [disk, initrdPath, kernel];
+  // The daemon that makes them would be another user than the tests'.
+  if (owner.uid !== process.getuid?.())
+    for (const name of [
+      ...["console.log", "vmm.log", "firecracker.log", "firecracker.metrics"],
+    ])
+      files.push(`${own}/${name}`);
+  for (const file of files) await writeFile(file, file, { mode: 0o600 });
+  for (const path of [state, own, images, runDirectory, ...files])
+    await chown(path, owner.uid, owner.gid);
   const commands = new ExecaCommandRunner();
+  const install = fakeInstall({ owner, stateDirectory: state });
+  const privileged = new FakePrivileged(commands, install);
+  if (process.getuid?.() !== 0) privileged.kind = "none";
+  const all = {
+    firecracker: program,
+    jailer: "jailer",
+    jailerEnabled: false,
+    jailBase: `${directory}/jails`,
+    ...settings,
+  };
   const driver = new FirecrackerDriver({
-    commands,
+    privileged,
     logger: memoryLogger(),
     program: new FirecrackerProgram({ commands, program }),
-    settings: {
-      jailer: "jailer",
-      jailerEnabled: false,
-      jailBase: `${directory}/jails`,
-      ...settings,
-    },
-    hostFacts: { isRoot: process.getuid?.() === 0 },
-    stateDirectory: directory,
+    settings: all,
     kernels: new FirecrackerKernels({
       commands,
-      kernelsDirectory: `${directory}/kernels`,
+      kernelsDirectory: `${state}/kernels`,
     }),
   });
   const plain = fakeVm({
     id,
-    runtime: { directory: own, runDirectory: directory },
+    runtime: { directory: own, runDirectory },
   });
   const vm = {
     ...plain,
@@ -148,7 +182,6 @@ export async function fakeFirecracker(
     for (const { pid } of await processesOf(vm, readCommandLines))
       process.kill(pid, "SIGKILL");
   });
-  const image = fakeImage();
   const launch = sampleLaunch(
     {
       accel: "kvm",
@@ -171,5 +204,8 @@ export async function fakeFirecracker(
       .split("\n")
       .filter((line) => line !== "")
       .map((line) => JSON.parse(line) as SeenRequest);
-  return { vm, launch, driver, program, commands, requests };
+  return {
+    ...{ vm, launch, driver, program, commands, requests, privileged },
+    jailRequests: jailRequests(all),
+  };
 }

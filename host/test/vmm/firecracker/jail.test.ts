@@ -29,8 +29,8 @@ import {
 import { connectUnixSocket } from "../../../src/guest-agent/unix-socket.js";
 import { FirecrackerApi } from "../../../src/vmm/firecracker/api-client.js";
 import { jailOwner } from "../../../src/vmm/firecracker/jail-owner.js";
+import { deviceNumbers } from "../../../src/files/device-numbers.js";
 import {
-  deviceNumbers,
   isWritable,
   placeInJail,
 } from "../../../src/vmm/firecracker/jail-files.js";
@@ -64,8 +64,13 @@ const never = new AbortController().signal;
 const isRoot = process.getuid?.() === 0;
 /** An owner of the install who is not root. */
 const nobody = { uid: 65534, gid: 65534 };
+/** Of a jail of root's install. */
+const users = { owner: nobody, sources: [0, nobody.uid] };
 
-async function jailedFake(): Promise<
+/** @param owner of the install: the one that VMMs run as, unless that is root */
+async function jailedFake(
+  owner = nobody,
+): Promise<
   Awaited<ReturnType<typeof fakeFirecracker>> & { jail: string; jailer: string }
 > {
   const directory = await temporaryDirectory();
@@ -77,10 +82,8 @@ async function jailedFake(): Promise<
       jailer,
       jailBase: `${directory}/jails`,
     },
+    owner,
   );
-  // The state directory's owner is the one that VMMs run as.
-  const state = fake.program.replace(/\/firecracker$/, "");
-  await chown(state, nobody.uid, nobody.gid);
   await chmod(fake.launch.image.files.kernel, 0o644);
   const jail = fake.vm.runtime.jailDirectory;
   if (jail === undefined) throw new Error("no jail");
@@ -111,7 +114,8 @@ const isThere = (path: string): Promise<boolean> =>
 describe("jailer arguments", () => {
   const jailDirectory = "/srv/jailer/firecracker/000000000001";
   const all = {
-    launch: sampleLaunch(),
+    id: sampleLaunch().vm.id,
+    machine: sampleMachine(),
     jailDirectory,
     program: "/opt/firecracker",
     owner: { uid: 1000, gid: 100 },
@@ -132,10 +136,9 @@ describe("jailer arguments", () => {
 
   it("tell the jailer of a VM from that of another VM or install", () => {
     const args = jailerArguments({ ...all, limits: false });
-    const { vm } = all.launch;
-    expect(isJailerOf(vm, jailDirectory, args)).toBe(true);
+    expect(isJailerOf(all, jailDirectory, args)).toBe(true);
     const other = jailDirectory.replace("/srv", "/opt");
-    expect(isJailerOf(vm, other, args)).toBe(false);
+    expect(isJailerOf(all, other, args)).toBe(false);
   });
 });
 
@@ -207,11 +210,8 @@ describe("jail owner", () => {
 
 describe("jail files", () => {
   it("decode device numbers", () => {
-    expect(deviceNumbers({ rdev: 0x0703 })).toEqual({ major: 7, minor: 3 });
-    expect(deviceNumbers({ rdev: 0x10_fd2c })).toEqual({
-      major: 253,
-      minor: 300,
-    });
+    expect(deviceNumbers(0x0703)).toEqual({ major: 7, minor: 3 });
+    expect(deviceNumbers(0x10_fd2cn)).toEqual({ major: 253, minor: 300 });
   });
 
   it("know who may write", () => {
@@ -234,13 +234,12 @@ describe("jail files", () => {
     await writeFile(source, "");
     onTestFinished(() => rm(source, { force: true }));
     const file = {
-      source,
+      source: { kind: "own", path: source } as const,
       target: `${directory}/disk`,
       readOnly: false,
-      isOwn: true,
     };
     await expect(
-      placeInJail(file, nobody, new FakeCommandRunner(), never),
+      placeInJail(file, users, new FakeCommandRunner(), never),
     ).rejects.toMatchObject({
       code: "ERR_JAIL_UNUSABLE",
       hint: expect.stringContaining("vmm.jailer_chroot_base") as string,
@@ -259,8 +258,12 @@ describe("jail files", () => {
     await symlink(device, `${directory}/mapper`);
     const target = `${directory}/node`;
     await placeInJail(
-      { source: `${directory}/mapper`, target, readOnly: true, isOwn: false },
-      nobody,
+      {
+        source: { kind: "any", path: `${directory}/mapper` },
+        target,
+        readOnly: true,
+      },
+      users,
       new ExecaCommandRunner(),
       never,
     );
@@ -280,11 +283,12 @@ describe("jail files", () => {
       await writeFile(source, "kernel", { mode: 0o600 });
       const target = `${directory}/jail/boot/in-jail`;
       await mkdir(`${directory}/jail`);
-      const file = { source, target, readOnly: true, isOwn: false };
+      const file = { source: { kind: "any", path: source } as const, target };
       const commands = new FakeCommandRunner();
       for (const mode of [0o600, 0o644]) {
         await chmod(source, mode);
-        await placeInJail(file, nobody, commands, never);
+        const only = { ...file, readOnly: true };
+        await placeInJail(only, users, commands, never);
         expect(await readFile(target, "utf8")).toBe("kernel");
         expect(await stat(source)).toMatchObject({ nlink: 1, uid: 0 });
         expect(await stat(target)).toMatchObject({ uid: 0, mode: 0o100444 });
@@ -296,7 +300,7 @@ describe("jail files", () => {
       }
       await chmod(source, 0o600);
       await expect(
-        placeInJail({ ...file, readOnly: false }, nobody, commands, never),
+        placeInJail({ ...file, readOnly: false }, users, commands, never),
       ).rejects.toMatchObject({ code: "ERR_JAIL_UNUSABLE" });
     },
   );
@@ -420,7 +424,10 @@ describe.runIf(isRoot)("a jailed VM", () => {
     expect(status).toMatch(/^Umask:\s+0077$/m);
     expect(await isInJail(handles.pid, jail)).toBe(true);
     expect(await isInJail(process.pid, jail)).toBe(false);
-    expect((await stat(jail)).mode & 0o777).toBe(0o700);
+    // The owner reaches the sockets in it, and nobody else.
+    expect(await stat(jail)).toMatchObject({
+      ...{ uid: 0, gid: nobody.gid, mode: 0o40710 },
+    });
     const same = async (a: string, b: string): Promise<boolean> =>
       (await stat(a)).ino === (await stat(b)).ino;
     const disk = launch.machine.drives["root"]?.path ?? "";
@@ -430,7 +437,7 @@ describe.runIf(isRoot)("a jailed VM", () => {
     expect((await stat(disk)).mode & 0o777).toBe(0o600);
     // The image is shared: nothing of it has changed, or can be.
     const { kernel } = launch.image.files;
-    expect(await stat(kernel)).toMatchObject({ uid: 0, nlink: 1 });
+    expect(await stat(kernel)).toMatchObject({ ...nobody, nlink: 1 });
     expect(await readFile(`${root}/boot/kernel`)).toEqual(
       await readFile(kernel),
     );
@@ -467,9 +474,9 @@ describe.runIf(isRoot)("a jailed VM", () => {
   });
 
   it("has a user of its own where the install is root's", async () => {
-    const { program, driver, launch, vm } = await jailedFake();
-    await chown(program.replace(/\/firecracker$/, ""), 0, 0);
+    const { driver, launch, vm, jail } = await jailedFake({ uid: 0, gid: 0 });
     const handles = await driver.launch(launch, never);
+    expect(await stat(jail)).toMatchObject({ uid: 0, gid: 0, mode: 0o40700 });
     const path = `/proc/${String(handles.pid)}/status`;
     // The first 24 bits of its id are 0.
     for (const key of ["Uid", "Gid"])
@@ -645,7 +652,8 @@ describe.runIf(isRoot)("a jailed VM", () => {
         fake: Awaited<ReturnType<typeof jailedFake>>,
       ) => Promise<VmmLaunch>,
     ): Promise<unknown> => {
-      const fake = await jailedFake();
+      // Root's own configuration and plugins may name disks anywhere.
+      const fake = await jailedFake({ uid: 0, gid: 0 });
       const launch = await change(fake);
       const failure = await fake.driver
         .launch(launch, never)

@@ -1,0 +1,74 @@
+import { z } from "zod";
+import type { VmId } from "@banger/core";
+import { privateIpv4, tapName } from "./device-names.js";
+
+export const vmId = z
+  .string()
+  .regex(/^[0-9a-f]{12}$/)
+  .transform((id) => id as VmId);
+
+const guestAddress = z.ipv4().regex(privateIpv4);
+
+const port = z.int().min(0).max(65_535);
+const protocol = z.enum(["tcp", "udp"]);
+
+/** Something that is always open: all of it, or one port, of one protocol or both. */
+const opening = z.strictObject({
+  to: z.union([z.ipv4(), z.cidrv4()]),
+  port: port.exactOptional(),
+  protocol: protocol.exactOptional(),
+});
+
+/** Most entries of an allow list: each is a rule that new connections are held against. */
+export const mostEntries = 256;
+
+/** Most addresses of one answer; those of a name that is in use are a dozen. */
+export const mostAddresses = 256;
+
+/** Longest that an address stays open after an answer, seconds. */
+export const longestPermitSeconds = 86_400;
+
+export const guestInput = z.strictObject({
+  id: vmId,
+  tapDevice: z.string().regex(tapName),
+  guestIp: guestAddress,
+  /** may it leave at all? */
+  open: z.boolean(),
+  /** what it may reach; everything when absent */
+  allow: z
+    .strictObject({
+      always: z.array(opening).max(mostEntries),
+      /** do names open more as they are resolved? */
+      byName: z.boolean(),
+    })
+    .exactOptional(),
+});
+
+/** A guest as the daemon wants it. */
+export type GuestInput = z.output<typeof guestInput>;
+
+export type Opening = z.output<typeof opening>;
+
+export const permitInput = z.strictObject({
+  id: vmId,
+  seconds: z.int().min(1).max(longestPermitSeconds),
+  addresses: z.array(z.ipv4()).min(1).max(mostAddresses),
+  /** every port of every protocol */
+  whole: z.boolean(),
+  services: z.array(z.strictObject({ port, protocol })).max(2 * mostEntries),
+});
+
+/** What a name has led to. */
+export type Permit = z.output<typeof permitInput>;
+
+/** Where the packets of a guest go. */
+export interface Path {
+  readonly bridge: string;
+  /** of the bridge, as `172.16.0.0/24` */
+  readonly subnet: string;
+  /** the host's way out; absent when it has none, or the guest may not leave */
+  readonly uplink: string | undefined;
+}
+
+/** A guest as its rules need it. */
+export type Guest = GuestInput & { readonly tag: string };

@@ -1,0 +1,103 @@
+import { BangerError, type CommandRunner, type Install } from "@banger/core";
+import { z } from "zod";
+import { findDefaultRoute } from "../default-route.js";
+import { bridgeName } from "./device-names.js";
+import type { GuestInput, Path } from "./guest.js";
+
+/** Netlink answers at once, ms. */
+const timeoutMs = 10_000;
+
+const devices = z.array(
+  z.looseObject({
+    ifname: z.string().optional(),
+    master: z.string().optional(),
+    ifalias: z.string().optional(),
+    addr_info: z
+      .array(
+        z.looseObject({
+          local: z.string(),
+          prefixlen: z.number(),
+        }),
+      )
+      .optional(),
+  }),
+);
+
+type Device = z.output<typeof devices>[number];
+
+/** The VM's TAP device is no port of a bridge of this install, so there is nothing to open. */
+class NatBridgeError extends BangerError {
+  override readonly code = "ERR_NAT_BRIDGE";
+  constructor(device: string, problem: string) {
+    super(`${device} ${problem}`, {
+      hint: "Stop the VM and start it: banger vm restart NAME",
+    });
+  }
+}
+
+/**
+ * Where a guest's packets go, as the kernel says: nothing of it is taken from who asks.
+ * @throws NatBridgeError
+ */
+export async function findPath(
+  guest: Pick<GuestInput, "tapDevice" | "guestIp" | "open">,
+  install: Pick<Install, "tag">,
+  commands: CommandRunner,
+  signal: AbortSignal,
+): Promise<Path> {
+  const ask = async (args: readonly string[]): Promise<Device | undefined> => {
+    const base = { file: "ip", timeoutMs, signal };
+    const { exitCode, stdout } = await commands.run({
+      ...base,
+      args: ["-json", ...args],
+      // 1: there is no such device.
+      okExitCodes: [0, 1],
+    });
+    return exitCode === 0 ? devices.parse(JSON.parse(stdout))[0] : undefined;
+  };
+  const { tapDevice, guestIp } = guest;
+  const tap = await ask(["link", "show", "dev", tapDevice]);
+  const bridge = tap?.master;
+  if (bridge === undefined || !bridgeName.test(bridge))
+    throw new NatBridgeError(tapDevice, "is no port of a bridge of guests");
+  const device = await ask(["link", "show", "dev", bridge]);
+  if (device?.ifalias !== `banger-${install.tag}`)
+    throw new NatBridgeError(
+      tapDevice,
+      `is a port of ${bridge}, which is of another install`,
+    );
+  const { addr_info: addresses } =
+    (await ask(["-4", "address", "show", "dev", bridge])) ?? {};
+  const subnet = addresses
+    ?.map(({ local, prefixlen }) => subnetOf(local, prefixlen))
+    .find(({ prefix, first }) => subnetOf(guestIp, prefix).first === first);
+  if (!subnet)
+    throw new NatBridgeError(
+      tapDevice,
+      `is a port of ${bridge}, which has no address in the subnet of ${guestIp}`,
+    );
+  const uplink = guest.open
+    ? await findDefaultRoute(commands, signal)
+    : undefined;
+  return {
+    bridge,
+    subnet: `${subnet.first}/${String(subnet.prefix)}`,
+    uplink: uplink === bridge ? undefined : uplink,
+  };
+}
+
+/** Pure. */
+function subnetOf(
+  address: string,
+  prefix: number,
+): { readonly first: string; readonly prefix: number } {
+  const number = address
+    .split(".")
+    .reduce((sum, byte) => sum * 256 + Number(byte), 0);
+  const size = 2 ** (32 - prefix);
+  const first = Math.floor(number / size) * size;
+  const bytes = [24, 16, 8, 0].map((bits) =>
+    String(Math.floor(first / 2 ** bits) % 256),
+  );
+  return { first: bytes.join("."), prefix };
+}
