@@ -56,8 +56,12 @@ export class JoinedError extends BangerError {
   override readonly code = "ERR_SEVERAL";
   readonly errors: readonly unknown[];
 
-  constructor(message: string, errors: readonly unknown[]) {
-    super(message, { cause: errors[0] });
+  constructor(
+    message: string,
+    errors: readonly unknown[],
+    options: { readonly hint?: string } = {},
+  ) {
+    super(message, { ...options, cause: errors[0] });
     this.errors = errors;
   }
 

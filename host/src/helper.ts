@@ -17,3 +17,4 @@ export {
 } from "./system/install-record.js";
 export { systemLayout } from "./system/layout.js";
 export { NotInstalledError, NotRootError } from "./system/system-errors.js";
+export { removeHelperPid, writeHelperPid } from "./system/helper-pid-file.js";

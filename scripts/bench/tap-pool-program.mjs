@@ -55,8 +55,8 @@ async function preparations(rounds) {
   );
   table(
     "  until the pool is whole again",
-    summarise(measured, ({ refillMs }) => refillMs),
-    cold,
+    summarise({ [warm]: measured[warm] }, ({ refillMs }) => refillMs),
+    warm,
   );
   for (const host of Object.values(hosts)) await host.end();
 }

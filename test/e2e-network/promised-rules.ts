@@ -9,6 +9,8 @@ export interface RulesOfHost {
   readonly uplink: string;
   /** what translates, and gets packets past other firewalls */
   readonly backend: "nftables" | "iptables";
+  /** does iptables decide about frames between two ports of a bridge? */
+  readonly filtersBridges: boolean;
   /** guests with NAT, and those without */
   readonly open: readonly VmRecord[];
   readonly closed: readonly VmRecord[];
@@ -29,7 +31,7 @@ export function promisedTables(host: RulesOfHost): string {
   ].join("\n");
 }
 
-/** Every rule and chain of iptables, by table, as iptables-save(8) prints them; without counters. Pure. */
+/** Every rule and chain of iptables, by table, as iptables-save(8) prints them; without counters, in no order. Pure. */
 export function promisedIptables(host: RulesOfHost): readonly string[] {
   if (host.backend === "nftables") return [];
   const { uplink } = host;
@@ -46,6 +48,10 @@ export function promisedIptables(host: RulesOfHost): readonly string[] {
         `filter -A BANGER-FORWARD -d ${address} -i ${uplink} -o ${bridge} ${known} ${match(vm)} ACCEPT`,
       ];
     }),
+    ...(host.filtersBridges ? [...host.open, ...host.closed] : []).map(
+      (vm) =>
+        `filter -A BANGER-FORWARD -s ${vm.runtime.guestIp}/32 -i ${bridge} -o ${bridge} ${match(vm)} ACCEPT`,
+    ),
     "nat :BANGER-POSTROUTING -",
     "nat -A POSTROUTING -j BANGER-POSTROUTING",
     ...host.open.map(

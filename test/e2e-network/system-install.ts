@@ -144,12 +144,15 @@ export class SystemInstall extends BangerCli {
   }
 
   /**
-   * Uninstalls with everything, ends the helper, and takes the layers away.
+   * Uninstalls with everything, which ends the helper too, and takes the layers away.
    * @returns what the install has left in the file system, its owner's account and home left out
    */
   async purge(): Promise<readonly string[]> {
+    const helper = this.#helper;
     this.asRoot("system", "uninstall", "--purge", "--yes");
-    await this.#endHelper("SIGTERM");
+    await eventually("the helper has ended with its install", async () => {
+      return helper === undefined || helper.exitCode !== null;
+    });
     const changes = await this.#end();
     const own = ["/etc/passwd", "/etc/group", "/etc/resolv.conf"];
     return changes.filter(

@@ -7,7 +7,13 @@ export type HostTraces = readonly string[];
 const ownLife = [
   ...["/proc", "/sys", "/dev", "/tmp", "/root", "/opt", "/run/user"],
   ...["/var/log", "/var/tmp", "/var/lib/systemd", "/run/systemd", "/run/udev"],
-  ...["/run/log", "/run/mount", "/run/xtables.lock", "/etc/.pwd.lock"],
+  ...[
+    "/run/log",
+    "/run/mount",
+    "/run/xtables.lock",
+    "/run/qga.state*",
+    "/etc/.pwd.lock",
+  ],
 ];
 
 /**
@@ -15,7 +21,7 @@ const ownLife = [
  * cgroups and the processes of the owner.
  */
 export async function takeTraces(guest: GuestHost): Promise<HostTraces> {
-  const pruned = ownLife.map((path) => `-path ${path}`).join(" -o ");
+  const pruned = ownLife.map((path) => `-path '${path}'`).join(" -o ");
   // What finds nothing ends with a failure, and files go while they are looked at.
   return guest.lines(`set +e +o pipefail; {
     find / -xdev \\( ${pruned} \\) -prune -o -printf 'file %p %u:%g %m %l\\n'
@@ -29,10 +35,10 @@ export async function takeTraces(guest: GuestHost): Promise<HostTraces> {
     iptables-save | grep -v '^#' | sed 's/ \\[.*//; s/^/iptables /'
     sysctl net.ipv4.ip_forward
     resolvectl domain | grep -v '^Global' | sed 's/^/resolver /'
-    dmsetup ls | sed 's/^/mapped /'
+    dmsetup ls | grep -v '^No devices' | sed 's/^/mapped /'
     losetup --list --noheadings --output NAME,BACK-FILE | sed 's/^/loop /'
     awk '{ print "mount " $2 }' /proc/mounts
-    find /sys/fs/cgroup -maxdepth 2 -name '*banger*' -o -maxdepth 2 -name '*firecracker*' | sed 's/^/cgroup /'
+    find /sys/fs/cgroup -maxdepth 2 -name '*banger*' -o -path '*/firecracker/*' | sed 's/^/cgroup /'
     pgrep -u tester -a | sed 's/^/process /'
   } | LC_ALL=C sort`);
 }

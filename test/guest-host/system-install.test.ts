@@ -43,7 +43,7 @@ async function untilUp(): Promise<void> {
     "helper and daemon answer",
     async () => {
       const answer = await guest.run(
-        `systemctl is-active ${units.join(" ")} && banger daemon status --json`,
+        `systemctl is-active ${units[0]} && systemctl is-active ${units[1]} && banger daemon status --json`,
         { user: tester },
       );
       return answer.status === 0;
@@ -52,13 +52,8 @@ async function untilUp(): Promise<void> {
   );
 }
 
-/** An install waits for answers no longer than a real host takes. */
 async function install(): Promise<void> {
-  const { status, stdout, stderr } = await guest.run(
-    `cd /; ${banger} system install --owner ${tester} --yes`,
-  );
-  if (status !== 0 && !/does not answer|timeout was exceeded/.test(stderr))
-    throw new Error(`${stdout}${stderr}`);
+  await guest.ok(`cd /; ${banger} system install --owner ${tester} --yes`);
   await untilUp();
 }
 
@@ -177,7 +172,7 @@ describe("a system install under systemd", () => {
   it("makes bridge, TAP device, NAT and routes of names in the helper's sandbox, and removes them", async () => {
     const links = (): Promise<readonly string[]> =>
       guest.lines(
-        `ip -brief link | awk '{ print $1 }' | grep -v '^\\(lo\\|eth0\\)$' || true`,
+        `ip -brief link | awk '{ print $1 }' | sort | grep -v '^\\(lo\\|eth0\\|tap-pool-[0-9]\\)$' || true`,
       );
     expect(await helper.request("network.prepare", network)).toEqual({});
     expect(await links()).toEqual([bridge, tapDevice]);
@@ -189,7 +184,8 @@ describe("a system install under systemd", () => {
         `sysctl -n net.ipv6.conf.${bridge}.disable_ipv6; cat /sys/class/net/${tapDevice}/owner`,
       ),
     ).toEqual(["1", "1000"]);
-    const pool = { devices: ["tap-pool-0", "tap-pool-1"] };
+    // Beside those of the daemon's own pool.
+    const pool = { devices: ["tap-pool-900", "tap-pool-901"] };
     expect(await helper.request("network.fill-pool", pool)).toEqual(pool);
     expect(await helper.request("network.drain-pool", pool)).toEqual({});
 
@@ -276,7 +272,7 @@ describe("a system install under systemd", () => {
     expect(await helper.request("jail.lock", { vm: vm.id })).toEqual({});
     expect((await guest.ok(`stat -c %U ${socket}`)).trim()).toBe(tester);
     const uid = (await guest.ok(`stat -c %u /proc/${process.pid}`)).trim();
-    expect(["0", "1000"]).not.toContain(uid);
+    expect(uid).toBe("1000");
 
     const killed = await mainPid(units[0]);
     await guest.ok(`kill -9 ${killed}`);

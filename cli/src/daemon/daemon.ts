@@ -252,7 +252,7 @@ export class Daemon {
     const { set, failures } = await pluginRegistry.selectLoadable(
       enabledPlugins.ids,
     );
-    const broken = failures.map(({ id, message }) => ({
+    const broken = failures.map(({ id, message, hint }) => ({
       section: id,
       checks: [
         {
@@ -260,7 +260,7 @@ export class Daemon {
           title: "the plugin itself",
           status: "fail" as const,
           detail: message,
-          fix: `banger plugin disable ${id}`,
+          fix: hint ?? `Leave it out: banger plugin disable ${id}`,
         },
       ],
     }));

@@ -10,10 +10,13 @@ import { renderTable } from "./table.js";
 
 /** What a VM may reach, then what it was refused, a line each. */
 export function renderRefusals(
-  vm: Pick<VmRecord, "name">,
+  vm: Pick<VmRecord, "name" | "spec">,
   { egress, refusals }: VmRefusals,
   style: Style,
 ): string {
+  // Nobody has said no, and nobody looks: rules of before may be there still.
+  if (vm.spec.nat && egress.kind === "closed")
+    return `${vm.name} has NAT, but no plugin sees to it now. Look for the cause: banger doctor`;
   const policy = renderPolicy(vm.name, egress);
   if (!egress.recorded)
     return [

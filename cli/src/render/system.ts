@@ -76,7 +76,12 @@ export function renderSystemStatus(
       name,
       state === "active" ? style.green(state) : style.red(state),
     ]),
-    ["helper", stateText(helper, style)],
+    [
+      "helper",
+      helper === "silent"
+        ? `${stateText(helper, style)}; start it: ${startHelper[service]}`
+        : stateText(helper, style),
+    ],
     ["daemon", stateText(daemon, style)],
     ["plugins", record.plugins.join(", ")],
     ["VMMs", Object.values(record.vmm).join(", ") || "-"],
@@ -89,6 +94,11 @@ export function renderSystemStatus(
   ];
   return table(rows, style);
 }
+
+const startHelper = {
+  systemd: "sudo banger system restart",
+  none: "sudo banger system run-helper",
+} as const;
 
 const stateTexts = {
   answers: "answers",

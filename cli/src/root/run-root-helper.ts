@@ -10,8 +10,10 @@ import {
   NotRootError,
   pingRequest,
   readInstallRecord,
+  removeHelperPid,
   requireRootOwnedTree,
   systemLayout,
+  writeHelperPid,
   type InstallRecord,
   type PrivilegedRequests,
 } from "@banger/host/helper";
@@ -54,11 +56,13 @@ export async function runRootHelper(): Promise<void> {
     logger,
   });
   await server.listen();
+  await writeHelperPid();
   const owner = record.owner.uid;
   const { pid } = process;
   logger.info("Root helper answers", { pid, owner, ...ownBuild() });
   logger.info("Root helper ends", { signal: await ended });
   await server.close(endGraceMs);
+  await removeHelperPid();
   await logger.close();
 }
 

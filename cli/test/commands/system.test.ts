@@ -112,6 +112,21 @@ describe("banger system", () => {
     });
   });
 
+  it.each([
+    ["systemd", "sudo banger system restart"],
+    ["none", "sudo banger system run-helper"],
+  ])("says how a helper is started: %s", async (service, command) => {
+    const value = {
+      record: { ...record, service },
+      ...{ problems: [], units: {}, helper: "silent", daemon: "answers" },
+      paths: {},
+    };
+    const system = await setUp({ status: { value } });
+    expect((await system.run("status")).stdout).toContain(
+      `does not answer; start it: ${command}`,
+    );
+  });
+
   it("says that there is no install", async () => {
     const system = await setUp({ status: { value: null } });
     expect((await system.run("status")).stdout).toContain(

@@ -1,4 +1,4 @@
-import type { VmRefusals } from "@banger/core/client";
+import type { VmRecord, VmRefusals } from "@banger/core/client";
 import { describe, expect, it } from "vitest";
 import { refusal, startFakeDaemon, type Answers } from "../fake-daemon.js";
 import { run } from "../run.js";
@@ -33,9 +33,17 @@ const told: VmRefusals = {
 };
 
 async function whyBlocked(answer: unknown, ...options: string[]) {
+  return whyBlockedOf(web, answer, ...options);
+}
+
+async function whyBlockedOf(
+  vm: VmRecord,
+  answer: unknown,
+  ...options: string[]
+) {
   const home = await temporaryDirectory();
   const answers: Answers = {
-    "GET /v1/vms/web": web,
+    "GET /v1/vms/web": vm,
     [`GET /v1/vms/${web.id}/refusals`]: answer,
   };
   await startFakeDaemon(home, answers);
@@ -72,6 +80,17 @@ describe("vm why-blocked", () => {
     const { stdout } = await whyBlocked({ egress, refusals: [] });
     expect(stdout).toMatch(text);
     expect(stdout).not.toContain("PROTO");
+  });
+
+  it("does not say of a VM with NAT that it has none, where no plugin sees to it", async () => {
+    const egress = { kind: "closed", recorded: false };
+    const { stdout } = await whyBlockedOf(
+      { ...web, spec: { ...web.spec, nat: true } },
+      { egress, refusals: [] },
+    );
+    expect(stdout).toContain("web has NAT");
+    expect(stdout).toContain("banger doctor");
+    expect(stdout).not.toContain("no NAT");
   });
 
   it("fails as every command does", async () => {

@@ -47,6 +47,9 @@ export function createDeleteVm(deps: {
         throw new JoinedError(
           `${vm.name} is not deleted: something is left`,
           leftovers,
+          {
+            hint: `Look for the cause with \`banger doctor\`; when it is gone: banger vm delete ${vm.name}`,
+          },
         );
       }
       await vmStore.remove(vm.id);

@@ -57,7 +57,9 @@ export function createStopVm(deps: {
           lastError: `not everything was removed: ${leftovers.join("; ")}`,
         },
       }));
-      throw new JoinedError(`${vm.name} is not stopped cleanly`, leftovers);
+      throw new JoinedError(`${vm.name} is not stopped cleanly`, leftovers, {
+        hint: `Look for the cause with \`banger doctor\`; when it is gone: banger vm stop ${vm.name}`,
+      });
     }
     return vmStore.update(vm.id, ({ state, runtime }) => {
       const clean = withoutFaults(runtime);

@@ -1,5 +1,5 @@
 import type { VmStore } from "../contracts/vm-store.js";
-import { describeError } from "../errors.js";
+import { describeError, isBangerError } from "../errors.js";
 import { suggestName } from "../model/suggest.js";
 import { composeHooks, PluginLoadError } from "./compose-hooks.js";
 import type { Plugin, PluginServices } from "./define-plugin.js";
@@ -37,6 +37,8 @@ export type PluginConfigReader = (
 export interface PluginFailure {
   readonly id: string;
   readonly message: string;
+  /** what helps, where the error says it */
+  readonly hint?: string;
 }
 
 interface Loaded {
@@ -123,7 +125,7 @@ export class PluginRegistry {
       try {
         loaded.set(id, await this.#load(id));
       } catch (error) {
-        failures.push({ id, message: describeError(error) });
+        failures.push({ id, message: describeError(error), ...hintOf(error) });
       }
     }
     for (;;) {
@@ -132,7 +134,11 @@ export class PluginRegistry {
       } catch (error) {
         if (!(error instanceof PluginLoadError) || !loaded.delete(error.plugin))
           throw error;
-        failures.push({ id: error.plugin, message: error.message });
+        failures.push({
+          id: error.plugin,
+          message: error.message,
+          ...hintOf(error),
+        });
       }
     }
   }
@@ -210,4 +216,10 @@ export class PluginRegistry {
       container: createPluginContainer(plugin, config, this.#services),
     };
   }
+}
+
+function hintOf(error: unknown): Pick<PluginFailure, "hint"> {
+  return isBangerError(error) && error.hint !== undefined
+    ? { hint: error.hint }
+    : {};
 }

@@ -340,6 +340,7 @@ describe("stop", () => {
         vmService.stop(id, {}, fakeOperation()),
       ).rejects.toMatchObject({
         code: "ERR_SEVERAL",
+        hint: expect.stringContaining("banger vm stop ") as string,
         details: [expect.stringContaining(step) as string],
       });
       expect(host.calls.log).toEqual(expect.arrayContaining(steps));

@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { definePlugin, PluginRegistry, type Plugin } from "@banger/core";
+import {
+  definePlugin,
+  PluginOrderError,
+  PluginRegistry,
+  type Plugin,
+} from "@banger/core";
 import { fakeOperation, FakeVmStore, fakeVm } from "@banger/core/testing";
 import { installedAs, manifestOf, someServices } from "./samples.js";
 
@@ -49,7 +54,10 @@ describe("PluginRegistry", () => {
             });
           },
         }),
-      broken: () => Promise.reject(new Error("no such file")),
+      broken: () =>
+        Promise.reject(
+          new PluginOrderError("no such file", { hint: "install it" }),
+        ),
       clumsy: async () =>
         definePlugin({
           id: "clumsy",
@@ -62,6 +70,7 @@ describe("PluginRegistry", () => {
     const { set, failures } = await registry.selectLoadable(ids);
     expect(set.ids).toEqual(["good"]);
     expect(failures.map(({ id }) => id)).toEqual(["gone", "broken", "clumsy"]);
+    expect(failures[1]?.hint).toBe("install it");
     await set.cleanup(fakeVm(), undefined, "delete", fakeOperation());
     expect(cleaned).toEqual(["good"]);
   });

@@ -123,9 +123,16 @@ export const configSchema = z.strictObject({
       }),
       bridge: z
         .string()
-        .regex(/^br-fc(?:-[a-z0-9]{1,9})?$/, "must be br-fc or br-fc-<name>")
+        .regex(
+          /^br-fc(?:-[a-z0-9]{1,9})?$/,
+          "must be br-fc, or br-fc- and 1 to 9 of a to z and 0 to 9",
+        )
         .default("br-fc")
-        .meta({ description: "the bridge of the mode `bridge`", unit: "name" }),
+        .meta({
+          description:
+            "the bridge of the mode `bridge`: `br-fc`, or `br-fc-` and 1 to 9 of a to z and 0 to 9",
+          unit: "name",
+        }),
       address: bridgeAddressValue().default("172.16.0.1/24").meta({
         description: "the host's address on the bridge, and the guests' subnet",
         unit: "IPv4 address with prefix length",

@@ -19,6 +19,7 @@ import {
 import { DeviceMapper } from "./device-mapper.js";
 import {
   hostDevices,
+  isOnFile,
   LoopDevices,
   type DeviceTree,
   type FileKey,
@@ -85,7 +86,13 @@ export interface DiskRequests {
 type Nothing = Readonly<Record<string, never>>;
 
 const nothing: z.ZodType<Nothing> = z.strictObject({});
-const loopDevice = z.string().regex(/^\/dev\/loop\d{1,6}$/, "no loop device");
+/** Below 4096: the kernel gives out the lowest number that is free, so an owner may not have more of them than these. */
+const loopDevice = z
+  .string()
+  .regex(
+    /^\/dev\/loop(?:\d{1,3}|[1-3]\d{3}|40(?:[0-8]\d|9[0-5]))$/,
+    "no loop device",
+  );
 const loopPart = z.strictObject({
   vm: vmIdSchema,
   image: imageIdSchema,
@@ -164,7 +171,7 @@ export function diskRequests(settings: {
         // device-mapper device is what could not be removed.
         await loopsOf(context).detach(
           device,
-          (loop) => loop.backingFile === name && loop.holders.length === 0,
+          (loop) => isOnFile(loop, name) && loop.holders.length === 0,
         );
         return {};
       },
@@ -225,8 +232,16 @@ export function diskRequests(settings: {
           (await mapper.findUuid(device.name)) === device.uuid &&
           (await mapper.table(device.name, signal)) ===
             tableOver(base.number, cow.number);
-        if (!isMade)
-          await mapper.create(device, tableOver(baseLoop, cowLoop), signal);
+        if (isMade) return {};
+        await mapper.create(device, tableOver(baseLoop, cowLoop), signal);
+        try {
+          // Somebody else may have had the loop devices by then; from here on they are in use.
+          await look(baseLoop, "base");
+          await look(cowLoop, "overlay");
+        } catch (error) {
+          await mapper.remove(device);
+          throw error;
+        }
         return {};
       },
     }),

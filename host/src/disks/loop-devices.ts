@@ -14,7 +14,7 @@ export interface LoopDevice {
   readonly device: string;
   /** major and minor number, such as `7:3` */
   readonly number: string;
-  /** as the kernel names it; of a file that was removed, the path that it had */
+  /** as the kernel names it, which {@link isOnFile} understands; of a file that was removed, the path that it had */
   readonly backingFile: string;
   readonly readOnly: boolean;
   /** kernel names of the block devices on top of it, such as `dm-0` */
@@ -188,6 +188,22 @@ async function readLoop(
     if (hasErrorCode(error, "ENOENT", "ENODEV", "ENXIO")) return undefined;
     throw error;
   }
+}
+
+/**
+ * Is it this file that a loop device is on? The kernel names a file from the root of the mount that it was opened on. The mounts of a root
+ * helper that has ended are nowhere any more, and of `/var/lib/banger/state/vms/<id>/root.cow` only `/state/vms/<id>/root.cow` is left: the
+ * end of the path, of which a whole directory and a name have to be there. Pure.
+ * @param path without symbolic links
+ * @see Linux, fs/d_path.c: prepend_path
+ */
+export function isOnFile(
+  { backingFile }: Pick<LoopDevice, "backingFile">,
+  path: string,
+): boolean {
+  const isTail =
+    /^\/[^/]+\/[^/]/.test(backingFile) && path.endsWith(backingFile);
+  return backingFile === path || isTail;
 }
 
 /** Such as `loop3`. */

@@ -16,6 +16,7 @@ import {
 } from "./backing-files.js";
 import type { DiskRequests, FoundSnapshot } from "./disk-requests.js";
 import {
+  isOnFile,
   listLoopDevices,
   type DeviceTree,
   type LoopDevice,
@@ -228,7 +229,7 @@ export class SnapshotRootDisks {
     const failures: unknown[] = [];
     for (const loop of await listLoopDevices(this.#devices)) {
       const isOurBase =
-        loop.backingFile === files.base && loop.device === vm.runtime.baseLoop;
+        isOnFile(loop, files.base) && loop.device === vm.runtime.baseLoop;
       if (!isOurBase && !isOverlay(loop, files)) continue;
       const part = isOurBase ? "base" : "overlay";
       await this.#detach(vm, loop.device, part).catch((error: unknown) =>
@@ -290,9 +291,9 @@ export class SnapshotRootDisks {
 }
 
 function isBase(loop: LoopDevice, files: BackingFiles): boolean {
-  return loop.backingFile === files.base && loop.readOnly;
+  return isOnFile(loop, files.base) && loop.readOnly;
 }
 
 function isOverlay(loop: LoopDevice, files: BackingFiles): boolean {
-  return loop.backingFile === files.overlay;
+  return isOnFile(loop, files.overlay);
 }

@@ -22,10 +22,18 @@ import { NetworkConflictError } from "./network-errors.js";
 import { NftCommand } from "./nft-command.js";
 import { renderGuard, SourceGuard, type Guest } from "./source-guard.js";
 import { TapDevices, type TapDevice } from "./tap-device.js";
-import { isPoolDeviceName, isTapDeviceName } from "./tap-names.js";
+import {
+  installAlias,
+  isPoolDeviceName,
+  isTapDeviceName,
+} from "./tap-names.js";
 
 /** Of a request that runs a dozen commands, ms. */
 const timeoutMs = 120_000;
+
+/** Most bridges of an install, of which it uses one at a time, and most TAP devices: each takes the kernel's memory. */
+const mostBridges = 16;
+const mostTapDevices = 4096;
 
 const lock = new KeyedLock();
 
@@ -69,8 +77,9 @@ export const prepareNetwork = definePrivilegedRequest({
     const owner = tapOwner(install, vm.id, jailed);
     const tap: TapDevice = { name: tapDevice, id: vm.id, owner };
     return alone(signal, async () => {
-      await new BridgeDevice(settings, install.tag, commands).ensure(signal);
       const devices = await new IpCommand(commands).devices(signal);
+      requireRoom(devices, { install, bridge, tapDevice });
+      await new BridgeDevice(settings, install.tag, commands).ensure(signal);
       const guards = await new SourceGuard(commands).list(signal);
       requireFree(vm, tapDevice, {
         guards,
@@ -212,6 +221,35 @@ export const readNetworkRules = definePrivilegedRequest({
 /** Whom a TAP device belongs to: who the VM's VMM runs as. */
 function tapOwner({ owner }: Install, id: VmId, jailed: boolean): number {
   return jailed ? jailOwner(id, owner).uid : owner.uid;
+}
+
+/** @throws NetworkConflictError */
+function requireRoom(
+  devices: readonly NamedDevice[],
+  wanted: {
+    readonly install: Install;
+    readonly bridge: string;
+    readonly tapDevice: string;
+  },
+): void {
+  const { install, bridge, tapDevice } = wanted;
+  const isThere = (name: string): boolean =>
+    devices.some((device) => device.name === name);
+  const bridges = devices.filter(
+    ({ kind, alias }) =>
+      kind === "bridge" && alias === installAlias(install.tag),
+  );
+  if (!isThere(bridge) && bridges.length >= mostBridges)
+    throw new NetworkConflictError(
+      `there are ${String(bridges.length)} bridges of this install, and it may have no more`,
+      { hint: "Remove one that no VM uses: ip link delete NAME" },
+    );
+  const taps = devices.filter(({ name }) => isTapDeviceName(name));
+  if (!isThere(tapDevice) && taps.length >= mostTapDevices)
+    throw new NetworkConflictError(
+      `there are ${String(taps.length)} TAP devices of VMs, and there may be no more`,
+      { hint: "Stop a VM: banger vm list" },
+    );
 }
 
 /** Two VMs have one address when that of the network was changed between them. */

@@ -71,6 +71,8 @@ export class PeerConnection {
   readonly #startedAt = performance.now();
   #frame: RequestFrame | undefined;
   #isCarriedOut = false;
+  /** somebody has only looked whether there is a helper */
+  #isLook = false;
   #served: Promise<void> = Promise.resolve();
 
   constructor(options: PeerConnectionOptions) {
@@ -121,6 +123,7 @@ export class PeerConnection {
     const limits = { mostBytes: mostRequestBytes, limitMs: requestLineMs };
     const read = await readOneLine(socket, limits);
     if ("problem" in read) {
+      this.#isLook = read.problem === "cut-off" && socket.bytesRead === 0;
       const error = new PrivilegedProtocolError(lineProblems[read.problem]);
       await this.#finish({ error });
       return;
@@ -220,7 +223,9 @@ export class PeerConnection {
       return;
     }
     const { code, kind, message } = reportError(error);
-    if (kind === "cancelled")
+    if (this.#isLook)
+      logger.debug("Connection without a request", { ...fields, code });
+    else if (kind === "cancelled")
       logger.info("Request ended early", { ...fields, code });
     else if (this.#isCarriedOut && kind === "failed")
       logger.error("Request failed", { ...fields, code, error });

@@ -114,7 +114,7 @@ export class HelperRunningError extends BangerError {
   override readonly kind = "conflict";
   constructor(socketPath: string) {
     super(`another root helper answers on ${socketPath}`, {
-      hint: "Nothing needs to be done, or end that one first: sudo banger system restart",
+      hint: "Nothing needs to be done; or end that one first, with Ctrl-C where it was started, or: sudo systemctl stop banger-root",
     });
   }
 }

@@ -35,6 +35,8 @@ export const systemLayout = {
   helperDirectory: "/run/banger-root",
   /** the owner's, 0600 */
   helperSocket: "/run/banger-root/helper.sock",
+  /** root's, 0600: the helper's process */
+  helperPidFile: "/run/banger-root/helper.pid",
   unitDirectory: "/etc/systemd/system",
   helperUnit: "banger-root.service",
   daemonUnit: "bangerd.service",

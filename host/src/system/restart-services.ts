@@ -8,7 +8,7 @@ import { ServiceSilentError } from "./system-errors.js";
 import { Systemctl } from "./systemctl.js";
 
 /** Longest wait for helper and daemon each, seconds. */
-const answerSeconds = 15;
+const answerSeconds = 60;
 
 /**
  * Starts helper and daemon anew, and waits for both; VMs run on. Without systemd only a daemon that runs is ended: the owner's next

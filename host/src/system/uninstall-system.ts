@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { JoinedError } from "@banger/core";
 import { hasErrorCode } from "../files/error-code.js";
 import { runAsOwner } from "./as-owner.js";
+import { endHelper } from "./helper-pid-file.js";
 import { newLinkSuffix } from "./install-system.js";
 import { readInstallRecord, type InstallRecord } from "./install-record.js";
 import { systemLayout } from "./layout.js";
@@ -120,13 +121,16 @@ class Uninstall {
     const { commands, signal } = this.#context;
     if (service === "systemd")
       await new Systemctl(commands, signal).remove([daemonUnit, helperUnit]);
-    else if (await isUsable(command))
-      await runAsOwner(commands, owner, {
-        file: command,
-        args: ["daemon", "stop"],
-        timeoutMs: 120_000,
-        signal,
-      });
+    else {
+      if (await isUsable(command))
+        await runAsOwner(commands, owner, {
+          file: command,
+          args: ["daemon", "stop"],
+          timeoutMs: 120_000,
+          signal,
+        });
+      await endHelper(signal);
+    }
   }
 
   /** Everything but data and record. */

@@ -32,6 +32,9 @@ export function renderUnits(
 
 type Section = readonly (readonly [name: string, value: string])[];
 
+/** KVM by its number (Linux, include/linux/miscdevice.h: KVM_MINOR): a path counts only when it is there as the unit starts. */
+const kvmDevice = "/dev/char/10:232";
+
 /** What the old iptables takes turns with. */
 const xtablesLock = "/run/xtables.lock";
 
@@ -62,7 +65,7 @@ function renderHelper(settings: UnitSettings): string {
     ["DeviceAllow", "/dev/loop-control rw"],
     ["DeviceAllow", "/dev/mapper/control rw"],
     ["DeviceAllow", "/dev/net/tun rwm"],
-    ...(jailer ? ([["DeviceAllow", "/dev/kvm rwm"]] as const) : []),
+    ...(jailer ? ([["DeviceAllow", `${kvmDevice} rwm`]] as const) : []),
     ["UMask", "0022"],
   ];
   return render({
@@ -120,7 +123,7 @@ function renderDaemon({ owner }: UnitSettings): string {
     ...systemCalls(true),
     ["RestrictNamespaces", "user mnt pid uts ipc"],
     ["RestrictAddressFamilies", "AF_UNIX AF_NETLINK AF_INET AF_INET6"],
-    ["DeviceAllow", "/dev/kvm rw"],
+    ["DeviceAllow", `${kvmDevice} rw`],
     ["DeviceAllow", "/dev/net/tun rw"],
     ["UMask", "0077"],
   ];

@@ -78,6 +78,8 @@ it("refuses input that is none of ours", async () => {
     { device: "/dev/sda" },
     { device: "/dev/loop1/../sda" },
     { device: "/dev/loop-control" },
+    // As many as an owner could have.
+    { device: "/dev/loop4096" },
     { device: "--all" },
     { path: "/etc/shadow" },
   ])
@@ -211,6 +213,24 @@ describe("create-snapshot", () => {
     await create("/dev/loop0", "/dev/loop1");
     expect(await kernel.devices()).toEqual(after);
   });
+});
+
+it("create-snapshot leaves no device over what somebody else put on a loop device meanwhile", async () => {
+  const { world, kernel, requests, ask, vm } = await scene();
+  const other = join(world.directory, "other");
+  await writeFile(other, "other");
+  await kernel.attach("loop0", world.imageFile(), true);
+  await kernel.attach("loop1", world.file("root.cow"));
+  const base = join(kernel.tree.sys, "block/loop0");
+  kernel.beforeCreate = async () => {
+    await rm(join(base, "loop"), { recursive: true });
+    await kernel.attach("loop0", other, true);
+  };
+  const input = { vm, image, baseLoop: "/dev/loop0", cowLoop: "/dev/loop1" };
+  await expect(ask(requests.createSnapshot, input)).rejects.toMatchObject({
+    code: "ERR_ROOT_DISK_BUSY",
+  });
+  expect(await ask(requests.inspectSnapshot, { vm })).toEqual({});
 });
 
 describe("remove-snapshot", () => {

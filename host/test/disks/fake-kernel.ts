@@ -34,6 +34,8 @@ export class FakeKernel {
   isOld = false;
   /** called before `losetup` puts a file on a device, such as to be quicker than it */
   beforeAttach: ((device: string) => Promise<void>) | undefined;
+  /** called before `dmsetup` makes a device */
+  beforeCreate: (() => Promise<void>) | undefined;
   /** names of devices that somebody has open, with how many attempts more it lasts */
   readonly opened = new Map<string, number>();
 
@@ -177,6 +179,7 @@ export class FakeKernel {
       case "table":
         return { stdout: `${numbered(this.#mapped.get(name)?.table ?? "")}\n` };
       case "create":
+        await this.beforeCreate?.();
         await this.map(name, args.at(-1) ?? "", args.at(-3));
         return {};
       case "remove":

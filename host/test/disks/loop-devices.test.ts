@@ -19,6 +19,7 @@ import { expect, it, onTestFinished } from "vitest";
 import { ExecaCommandRunner } from "../../src/commands/execa-command-runner.js";
 import {
   hostDevices,
+  isOnFile,
   listLoopDevices,
   LoopDevices,
 } from "../../src/disks/loop-devices.js";
@@ -219,3 +220,40 @@ async function onlyLoops(sys: string): Promise<{ sys: string; dev: string }> {
   await symlink("/sys/block", join(sys, "block"));
   return { sys, dev: "/dev" };
 }
+
+it.each([
+  ["/var/lib/banger/state/vms/5eed/root.cow", true],
+  ["/state/vms/5eed/root.cow", true],
+  ["/5eed/root.cow", true],
+  ["/root.cow", false],
+  ["/eed/root.cow", false],
+  ["5eed/root.cow", false],
+  ["/srv/state/vms/5eed/root.cow", false],
+  ["/state/vms/5eee/root.cow", false],
+  ["", false],
+])("takes %s for the file on a device: %s", (backingFile, expected) => {
+  const path = "/var/lib/banger/state/vms/5eed/root.cow";
+  expect(isOnFile({ backingFile }, path)).toBe(expected);
+});
+
+onRealLoops(
+  "are known by their files when the mounts are gone on which those were opened",
+  async () => {
+    const file = await backingFile();
+    const directory = join(file, "../..");
+    const script = `mount --bind "$1" "$1" && losetup --find --show "$2"`;
+    const { stdout } = await real.run({
+      file: "unshare",
+      args: ["--mount", "sh", "-c", script, "sh", directory, file],
+      timeoutMs: 10_000,
+    });
+    const device = stdout.trim();
+    onTestFinished(async () => {
+      await losetup("--detach", device).catch(() => undefined);
+    });
+    const loops = new LoopDevices(real);
+    expect(await loops.find(device)).not.toMatchObject({ backingFile: file });
+    await loops.detach(device, (loop) => isOnFile(loop, file));
+    expect(await loops.find(device)).toBeUndefined();
+  },
+);

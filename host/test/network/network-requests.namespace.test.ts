@@ -1,5 +1,9 @@
 import type { AnyPrivilegedRequest } from "@banger/core";
-import { fakeInstall, FakePrivileged } from "@banger/core/testing";
+import {
+  FakeCommandRunner,
+  fakeInstall,
+  FakePrivileged,
+} from "@banger/core/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { removeBridges } from "../../src/network/bridge-traces.js";
 import {
@@ -168,6 +172,34 @@ it("refuses hostile input before a command runs", async () => {
 
 /** ms; each command enters a namespace */
 const timeout = 60_000;
+
+it("makes no more bridges and TAP devices than an install may have", async () => {
+  const bridges = Array.from({ length: 16 }, (_, at) => ({
+    ifname: `br-fc-${String(at)}`,
+    ifalias: "banger-0123abcd",
+    linkinfo: { info_kind: "bridge" },
+  }));
+  const taps = Array.from({ length: 4096 }, (_, at) => ({
+    ifname: `tap-pool-${String(at)}`,
+  }));
+  for (const [links, says] of [
+    [bridges, "16 bridges"],
+    [taps, "4096 TAP devices"],
+  ] as const) {
+    const commands = new FakeCommandRunner().install("ip", () => ({
+      stdout: JSON.stringify(links),
+    }));
+    const privileged = new FakePrivileged(
+      commands,
+      fakeInstall({ tag: "0123abcd" }),
+    );
+    const input = prepareNetwork.input.parse(prepare);
+    await expect(
+      privileged.request(prepareNetwork, input, signal),
+    ).rejects.toThrow(says);
+    expect(commands.commands).toHaveLength(1);
+  }
+});
 
 describe.runIf(works)("with other things on the host", { timeout }, () => {
   let host: NetworkNamespace;

@@ -179,12 +179,6 @@ describe.runIf(isRoot)("what is asked for", () => {
       ends: true,
     },
     {
-      what: "nothing",
-      bytes: "",
-      code: "ERR_PRIVILEGED_PROTOCOL",
-      ends: true,
-    },
-    {
       what: "megabytes without an end",
       bytes: Buffer.alloc(8 * 2 ** 20, "x"),
       code: "ERR_PRIVILEGED_PROTOCOL",
@@ -203,6 +197,19 @@ describe.runIf(isRoot)("what is asked for", () => {
       expect(await send(bench.socketPath, hello)).toEqual(answered);
     },
   );
+
+  it("may be nothing, from somebody who looks whether there is a helper", async () => {
+    const bench = await startHelper();
+    const reply = await send(bench.socketPath, "", true);
+    expect(reply.error?.code).toBe("ERR_PRIVILEGED_PROTOCOL");
+    expect(bench.logger.entries).toContainEqual(
+      expect.objectContaining({
+        level: "debug",
+        message: "Connection without a request",
+      }),
+    );
+    expect(requestLog(bench)).toEqual([]);
+  });
 
   it("may be as long as the limit", async () => {
     const { socketPath } = await startHelper();

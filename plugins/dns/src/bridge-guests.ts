@@ -36,6 +36,8 @@ export interface BridgeState {
   readonly bridge: string;
   readonly listening: boolean;
   readonly redirected: boolean;
+  /** why the rules could not be looked at; nothing is known of `redirected` then */
+  readonly problem?: { readonly message: string; readonly hint?: string };
 }
 
 /**
@@ -117,32 +119,33 @@ export class BridgeGuests {
   async states(signal: AbortSignal): Promise<readonly BridgeState[]> {
     const states: BridgeState[] = [];
     for (const [bridge, { gateway, endpoint }] of this.#bridges) {
-      const redirected =
-        endpoint !== undefined &&
-        (await this.#isRedirected(
-          { bridge, gateway, port: endpoint.port },
-          signal,
-        ));
-      states.push({ bridge, listening: endpoint !== undefined, redirected });
+      if (endpoint === undefined) {
+        states.push({ bridge, listening: false, redirected: false });
+        continue;
+      }
+      const route = { bridge, gateway, port: endpoint.port };
+      const seen = await this.#look(route, signal);
+      states.push({ bridge, listening: true, ...seen });
     }
     return states;
   }
 
-  /** Of what cannot be looked at nothing is known to be right. */
-  async #isRedirected(route: Redirect, signal: AbortSignal): Promise<boolean> {
+  async #look(
+    route: Redirect,
+    signal: AbortSignal,
+  ): Promise<Pick<BridgeState, "redirected" | "problem">> {
     try {
-      const seen = await this.#privileged.request(
-        showRouteRequest,
-        route,
-        signal,
-      );
-      return seen.redirected;
+      return await this.#privileged.request(showRouteRequest, route, signal);
     } catch (error) {
       if (!isBangerError(error)) throw error;
       this.#logger.warn("Rules for guests' questions cannot be read", {
         error,
       });
-      return false;
+      const { message, hint } = error;
+      return {
+        redirected: false,
+        problem: { message, ...(hint === undefined ? {} : { hint }) },
+      };
     }
   }
 

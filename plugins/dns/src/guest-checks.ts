@@ -6,6 +6,9 @@ import type { DnsServer } from "./server.js";
 import { readSmallFile } from "./small-file.js";
 import type { Upstreams } from "./upstreams.js";
 
+/** What ends the daemon and starts it again, while VMs run on: it reads its configuration and puts back what is missing. */
+const restartDaemon = "banger daemon stop, then banger vm list";
+
 /** Do the questions of guests on bridges arrive, and is there somebody to forward them to? */
 export async function checkGuests(
   dns: {
@@ -21,20 +24,28 @@ export async function checkGuests(
     return { ...check, status: "pass", detail };
   }
   const deaf = states.filter(({ listening }) => !listening);
+  const unread = states.find(({ problem }) => problem !== undefined)?.problem;
   const astray = states.filter((state) => state.listening && !state.redirected);
   if (deaf.length > 0)
     return {
       ...check,
       status: "fail",
       detail: `nobody listens for the guests of ${names(deaf)}: another program has the port`,
-      fix: "Set another listen in [plugins.dns], then: banger daemon restart",
+      fix: `Set another listen in [plugins.dns], then: ${restartDaemon}`,
+    };
+  if (unread)
+    return {
+      ...check,
+      status: "warn",
+      detail: `whether port 53 of ${names(states)} is led here is not known: ${unread.message}`,
+      fix: unread.hint ?? restartDaemon,
     };
   if (astray.length > 0)
     return {
       ...check,
       status: "fail",
       detail: `the rules that lead port 53 of ${names(astray)} here are gone, as after a restart of nftables`,
-      fix: "banger daemon restart",
+      fix: restartDaemon,
     };
   const upstreams = await dns.upstreams.list();
   if (upstreams.length === 0)
@@ -42,7 +53,7 @@ export async function checkGuests(
       ...check,
       status: "warn",
       detail: `guests of ${names(states)} find each other and nobody else: the host has no name server`,
-      fix: "Name one in the configuration: banger config set plugins.dns.upstreams '[\"192.0.2.1\"]'",
+      fix: 'Name one in the configuration, in [plugins.dns]: upstreams = ["192.0.2.1"]',
     };
   const detail = `guests of ${names(states)} ask here; other names than .vm are asked of ${upstreams.map(addressOf).join(", ")}`;
   return { ...check, status: "pass", detail };

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { FakeCommandRunner } from "@banger/core/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { BridgeState } from "../src/bridge-guests.js";
 import { checkResolver } from "../src/doctor.js";
 import { checkFirewall, checkGuests } from "../src/guest-checks.js";
 import { findResolver } from "../src/host-resolver.js";
@@ -95,7 +96,7 @@ describe("the host's resolver", () => {
 
 describe("dns.guests", () => {
   const check = (
-    states: readonly { listening: boolean; redirected: boolean }[],
+    states: readonly Omit<BridgeState, "bridge">[],
     hosts: readonly string[] = ["192.0.2.1"],
   ) =>
     checkGuests(
@@ -128,14 +129,27 @@ describe("dns.guests", () => {
     const astray = await check([{ listening: true, redirected: false }]);
     expect(astray).toMatchObject({
       status: "fail",
-      fix: "banger daemon restart",
+      fix: "banger daemon stop, then banger vm list",
     });
+  });
+
+  it("does not call the rules gone that it could not look at", async () => {
+    const blind = await check([
+      {
+        listening: true,
+        redirected: false,
+        problem: { message: "nobody answers", hint: "start it" },
+      },
+    ]);
+    expect(blind).toMatchObject({ status: "warn", fix: "start it" });
+    expect(blind.detail).toContain("nobody answers");
+    expect(blind.detail).not.toContain("gone");
   });
 
   it("warns when there is nobody to forward to", async () => {
     const alone = await check([{ listening: true, redirected: true }], []);
     expect(alone).toMatchObject({ status: "warn" });
-    expect(alone.fix).toContain("plugins.dns.upstreams");
+    expect(alone.fix).toContain("[plugins.dns]: upstreams = ");
   });
 });
 

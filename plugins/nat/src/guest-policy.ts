@@ -14,7 +14,7 @@ import { Permits } from "./permits.js";
 import { permitAddresses, readRefusals } from "./privileged.js";
 import { protocolOf } from "./protocol-names.js";
 import { RefusedNames } from "./refused-names.js";
-import { mostAddresses } from "./root/guest.js";
+import { mostAddresses, mostPairs } from "./root/guest.js";
 import type { RecordedRefusal } from "./root/recorded-refusal.js";
 
 /** Longest that a guest waits for its answer because of us, ms. */
@@ -78,7 +78,7 @@ export class GuestPolicy implements EgressPolicy {
     const what = whole ? "*" : JSON.stringify(services);
     const addresses = permits
       .missing(what, answer.addresses, ttlSeconds)
-      .slice(0, mostAddresses);
+      .slice(0, Math.min(mostAddresses, mostPairs / services.length));
     if (addresses.length === 0) return;
     const seconds = Permits.secondsFor(ttlSeconds);
     // What fails is for whoever answers to say: the guest could not use the addresses.

@@ -22,6 +22,7 @@ describe.each([
   [true, "DROP", {}],
   [true, "ACCEPT", { allow: ["10.0.0.0/8:443", "deb.debian.org"] }],
   [false, "ACCEPT", {}],
+  [false, "DROP", {}],
 ] as const)(
   "in network mode bridge, with NAT %j, FORWARD %s, %j",
   (nat, policy, section) => {

@@ -19,7 +19,7 @@ const fault = (exitCode: number, stderr: string): ScriptedResult => ({
 /**
  * Plays nft, iptables, ip and sysctl for one bridge `br-fc` with one port, the way out being `eth0`. Chains, rules and an open bridge are
  * objects, so that what is left of them is seen.
- * @param policy of iptables' FORWARD; with DROP the host uses iptables
+ * @param policy of iptables' FORWARD; with DROP the host uses iptables, also for what stays on the bridge, as where Docker is
  */
 export function installFirewall(
   commands: FakeCommandRunner,
@@ -111,6 +111,8 @@ export function installFirewall(
         objects.add("open bridge");
       if (args.includes("net.ipv4.conf.br-fc.forwarding=0"))
         objects.delete("open bridge");
+      if (args.includes("net.bridge.bridge-nf-call-iptables"))
+        return ok(policy === "DROP" ? "1\n" : "");
       // Where others use it, it stays.
       if (policy === "ACCEPT") {
         if (args.includes("net.ipv4.ip_forward=1")) objects.add("forwarding");

@@ -1,5 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { fakePluginServices, fakeVmId } from "@banger/core/testing";
+import {
+  FakeCommandRunner,
+  fakePluginServices,
+  fakeVmId,
+} from "@banger/core/testing";
 import type { AnyPrivilegedRequest } from "@banger/core";
 import { plugin } from "../src/index.js";
 import {
@@ -8,6 +12,7 @@ import {
   readRefusals,
   removeGuest,
 } from "../src/privileged.js";
+import { NatTable } from "../src/root/nat-table.js";
 
 const { signal } = new AbortController();
 const id = fakeVmId(0xabc);
@@ -44,6 +49,33 @@ it("takes what is well-formed", () => {
     ).success,
   ).toBe(true);
   expect(permitAddresses.input.safeParse(permit).success).toBe(true);
+});
+
+it("makes no rules of more VMs than an install may have", async () => {
+  const chains = Array.from({ length: 4096 }, (_, at) => ({
+    chain: {
+      ...{ family: "inet", table: "banger-nat" },
+      name: `vm-0123abcd-${at.toString(16).padStart(12, "0")}`,
+    },
+  }));
+  const commands = new FakeCommandRunner().install("nft", ({ args }) => ({
+    stdout: JSON.stringify({
+      nftables: args.includes("chains") ? chains : [],
+    }),
+  }));
+  const table = new NatTable(commands, signal);
+  const path = {
+    ...{ bridge: "br-fc", subnet: "172.16.0.0/24", uplink: undefined },
+  };
+  const ensure = (of: number): Promise<void> =>
+    table.ensure({ ...guest, id: fakeVmId(of), tag: "0123abcd" }, path, {
+      translates: false,
+      wasOff: false,
+    });
+  await expect(ensure(0xffff)).rejects.toMatchObject({ code: "ERR_NAT_FULL" });
+  expect(commands.commands.filter(({ input }) => input)).toEqual([]);
+  await ensure(7);
+  expect(commands.commands.filter(({ input }) => input)).toHaveLength(1);
 });
 
 describe("hostile input never gets to a program", () => {
@@ -126,6 +158,18 @@ describe("hostile input never gets to a program", () => {
       { ...permit, addresses: Array.from({ length: 257 }, () => "192.0.2.7") },
     ],
     [permitAddresses, { ...permit, services: [{ protocol: "x", port: 1 }] }],
+    [
+      permitAddresses,
+      {
+        ...permit,
+        whole: false,
+        addresses: Array.from({ length: 256 }, () => "192.0.2.7"),
+        services: Array.from({ length: 65 }, (_, port) => ({
+          port,
+          protocol: "tcp",
+        })),
+      },
+    ],
   ];
   it.each(hostile.map(([request, input]) => [request.name, input, request]))(
     "%s with %j",
@@ -139,12 +183,13 @@ describe("hostile input never gets to a program", () => {
   );
 });
 
-it("declares every request that it makes", () => {
+it("declares every request that it makes, and the one for the uninstall", () => {
   expect(plugin.privileged.map(({ name }) => name).sort()).toEqual([
     "nat.ensure",
     "nat.permit",
     "nat.refusals",
     "nat.remove",
     "nat.status",
+    "nat.uninstall",
   ]);
 });

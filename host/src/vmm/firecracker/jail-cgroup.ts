@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isVmId, type MachineConfig, type VmId } from "@banger/core";
 import { hasErrorCode } from "../../files/error-code.js";
+import { ForeignFileError } from "../../files/owned-file.js";
+import { readProc } from "../proc-files.js";
 import { jailedProgram } from "./jail-directory.js";
 
 /** What a Firecracker needs beside its guest's memory: its own, and the kernel's for KVM, disks and network, MiB. */
@@ -50,12 +52,19 @@ export async function hasCgroupLimits(root: string): Promise<boolean> {
 }
 
 /**
- * Ends whatever still runs in the cgroup that the jailer made for a VM, and removes it. Idempotent.
- * @throws Error for an id that is none: the cgroup would be that of others
+ * Ends whatever still runs in the cgroup that the jailer made for a VM, and removes it. Idempotent. Every jailer's cgroups are in one place,
+ * so the id alone does not say whose it is.
+ * @param uids whom all in it run as; with somebody else's process in it nothing is ended
+ * @throws Error for an id that is none: the cgroup would be that of others; ForeignFileError for one with a process of others
  */
-export async function removeCgroup(root: string, id: VmId): Promise<void> {
+export async function removeCgroup(
+  root: string,
+  id: VmId,
+  uids: readonly number[],
+): Promise<void> {
   if (!isVmId(id)) throw new Error(`${JSON.stringify(id)} is no id of a VM`);
   const cgroup = join(root, jailedProgram, id);
+  await requireOwn(cgroup, uids);
   await endProcesses(cgroup);
   for (let tries = 1; ; tries += 1) {
     try {
@@ -66,6 +75,19 @@ export async function removeCgroup(root: string, id: VmId): Promise<void> {
       if (!hasErrorCode(error, "EBUSY") || tries >= removalTries) throw error;
       await sleep(removalPauseMs);
     }
+  }
+}
+
+async function requireOwn(
+  cgroup: string,
+  uids: readonly number[],
+): Promise<void> {
+  const pids = (await readProc(join(cgroup, "cgroup.procs"))) ?? "";
+  for (const pid of pids.split("\n").filter((line) => line !== "")) {
+    const status = await readProc(`/proc/${pid}/status`);
+    const uid = /^Uid:\s+(\d+)/m.exec(status ?? "")?.[1];
+    if (uid !== undefined && !uids.includes(Number(uid)))
+      throw new ForeignFileError(cgroup, `has a process of uid ${uid}`);
   }
 }
 

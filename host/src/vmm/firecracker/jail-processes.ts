@@ -62,10 +62,9 @@ export function jailProcesses(
 ): Promise<readonly ProcessIdentity[]> {
   return findProcesses(
     async ({ pid, args }) =>
-      // In the jail it is the only one, whatever a hostile one makes of its arguments.
-      isJailerOf(jail, jail.directory, args)
-        ? isOwn(pid)
-        : isInJail(pid, jail.directory),
+      // Whatever a hostile one makes of its arguments, such as those of a jailer.
+      (isJailerOf(jail, jail.directory, args) && (await isOwn(pid))) ||
+      (await isInJail(pid, jail.directory)),
     commandLines,
   );
 }

@@ -1,9 +1,10 @@
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import {
   BangerError,
   definePrivilegedRequest,
   JoinedError,
+  KeyedLock,
   throwIfCancelled,
   vmmSignals,
   type Install,
@@ -15,7 +16,13 @@ import {
 import { z } from "zod";
 import { ForeignFileError } from "../../files/owned-file.js";
 import { vmFileNames } from "../../files/vm-files.js";
-import { hostDevices, type DeviceTree } from "../../disks/loop-devices.js";
+import { kernelNameOf, snapshotPartFile } from "../../disks/backing-files.js";
+import {
+  hostDevices,
+  isOnFile,
+  listLoopDevices,
+  type DeviceTree,
+} from "../../disks/loop-devices.js";
 import { mappedDevice } from "../../disks/snapshot-names.js";
 import { deviceNumbers } from "../../files/device-numbers.js";
 import { imageFiles } from "../../images/image-manifest.js";
@@ -47,6 +54,7 @@ import {
 } from "./jail-processes.js";
 import { findProgram } from "./jail-program.js";
 import {
+  beginLaunch,
   jailerArguments,
   lockJail,
   makeJail,
@@ -112,9 +120,9 @@ export interface JailRequests {
       readonly fix?: string;
     }
   >;
-  /** Makes the jail with all that its process opens; what is left of one before is removed. */
+  /** Makes the jail with all that its process opens; what is left of one before is removed, unless a process is in it. */
   readonly make: PrivilegedRequest<JailInput, Nothing>;
-  /** Starts the VMM in its jail. Not idempotent: what a second one starts is ended by `end`, too. */
+  /** Starts the VMM in its jail. Once: another one takes another jail. */
   readonly launch: PrivilegedRequest<
     OfVm & { readonly vcpus: number; readonly memoryMiB: number },
     ProcessIdentity
@@ -182,6 +190,9 @@ const quickLimitMs = 15_000;
 /** Of one that ends processes, each of which has 10 s. */
 const endLimitMs = 60_000;
 
+/** By jail: nobody launches into one that is being made, or removes one that is being launched into. */
+const changes = new KeyedLock();
+
 /** Pure. */
 export function jailRequests(settings: JailRequestSettings): JailRequests {
   const { jailBase, devices = hostDevices } = settings;
@@ -215,7 +226,10 @@ export function jailRequests(settings: JailRequestSettings): JailRequests {
         return { kind: given.readOnly ? "shared" : "own", path };
       }
       case "snapshot":
-        return { kind: "device", rdev: await snapshotDevice(vm, devices) };
+        return {
+          kind: "device",
+          rdev: await snapshotDevice(install, vm, devices),
+        };
       case "any":
         if (install.owner.uid !== 0)
           throw new JailUnusableError(
@@ -283,9 +297,12 @@ export function jailRequests(settings: JailRequestSettings): JailRequests {
           kernel: kernelOf(install, image, kernel),
           drives: Object.fromEntries(placed),
         };
-        const { directory } = jailOf(vm);
+        const jail = jailOf(vm);
         const parties = partiesOf(install, vm);
-        await makeJail(directory, contents, parties, commands, signal);
+        await changes.run(jail.directory, signal, async () => {
+          await requireEmpty(jail);
+          await makeJail(jail.directory, contents, parties, commands, signal);
+        });
         return {};
       },
     }),
@@ -301,37 +318,39 @@ export function jailRequests(settings: JailRequestSettings): JailRequests {
       }),
       output: processIdentity,
       timeoutMs: quickLimitMs,
-      async run({ vm, vcpus, memoryMiB }, context) {
-        const { install } = context;
-        const jail = jailOf(vm);
-        const { firecracker, jailer } = await programs(context);
-        if (!(await requireSafeDirectory(jailRootOf(jail.directory))))
-          throw new JailUnusableError(
-            jail.directory,
-            "is not there",
-            "Start the VM again",
-          );
-        const { owner, sources } = partiesOf(install, vm);
-        const args = jailerArguments({
-          id: vm,
-          machine: { vcpus, memoryMiB },
-          jailDirectory: jail.directory,
-          program: await programForJail(firecracker, jail.directory),
-          owner,
-          limits: await hasCgroupLimits(cgroupRoot),
-        });
-        const directory = directoryOf(install, vm);
-        throwIfCancelled(context.signal, "starting a VMM");
-        const { identity } = await startVmm({
-          program: jailer,
-          args,
-          stdout: join(directory, vmFileNames.consoleLog),
-          stderr: join(directory, vmFileNames.vmmLog),
-          umask: "077",
-          outputOwners: sources,
-        });
-        return identity;
-      },
+      run: ({ vm, vcpus, memoryMiB }, context) =>
+        changes.run(jailOf(vm).directory, context.signal, async () => {
+          const { install } = context;
+          const jail = jailOf(vm);
+          const { firecracker, jailer } = await programs(context);
+          if (!(await requireSafeDirectory(jailRootOf(jail.directory))))
+            throw new JailUnusableError(
+              jail.directory,
+              "is not there",
+              "Start the VM again",
+            );
+          const { owner, sources } = partiesOf(install, vm);
+          await beginLaunch(jail.directory);
+          const args = jailerArguments({
+            id: vm,
+            machine: { vcpus, memoryMiB },
+            jailDirectory: jail.directory,
+            program: await programForJail(firecracker, jail.directory),
+            owner,
+            limits: await hasCgroupLimits(cgroupRoot),
+          });
+          const directory = directoryOf(install, vm);
+          throwIfCancelled(context.signal, "starting a VMM");
+          const { identity } = await startVmm({
+            program: jailer,
+            args,
+            stdout: join(directory, vmFileNames.consoleLog),
+            stderr: join(directory, vmFileNames.vmmLog),
+            umask: "077",
+            outputOwners: sources,
+          });
+          return identity;
+        }),
     }),
     lock: definePrivilegedRequest({
       name: "jail.lock",
@@ -340,8 +359,10 @@ export function jailRequests(settings: JailRequestSettings): JailRequests {
       timeoutMs: quickLimitMs,
       async run({ vm }, context) {
         const { directory } = jailOf(vm);
-        await requireSafeDirectory(directory);
-        await lockJail(directory, vm, partiesOf(context.install, vm));
+        await changes.run(directory, context.signal, async () => {
+          await requireSafeDirectory(directory);
+          await lockJail(directory, vm, partiesOf(context.install, vm));
+        });
         return {};
       },
     }),
@@ -402,14 +423,20 @@ export function jailRequests(settings: JailRequestSettings): JailRequests {
       input: ofVm,
       output: nothing,
       timeoutMs: filesLimitMs,
-      async run({ vm }) {
+      async run({ vm }, { install, signal }) {
         const failures: unknown[] = [];
         const attempt = (step: Promise<void>): Promise<void> =>
           step.catch((error: unknown) => void failures.push(error));
-        const { directory } = jailOf(vm);
-        // First: it ends what is hidden from us otherwise.
-        await attempt(removeCgroup(cgroupRoot, vm));
-        await attempt(removeJailDirectory(directory, vm));
+        const jail = jailOf(vm);
+        const { directory } = jail;
+        const { uid } = jailOwner(vm, install.owner);
+        await changes.run(directory, signal, async () => {
+          // First: it ends what is hidden from us otherwise.
+          await attempt(removeCgroup(cgroupRoot, vm, [0, uid]));
+          await attempt(
+            requireEmpty(jail).then(() => removeJailDirectory(directory, vm)),
+          );
+        });
         if (failures.length > 0)
           throw new JoinedError(`${directory} is left`, failures);
         return {};
@@ -442,7 +469,11 @@ function partiesOf({ owner: install }: Install, vm: VmId): JailParties {
  * The numbers of a VM's device-mapper device, as stat(2) has them: by its UUID, as its name may be another VM's.
  * @throws ForeignFileError
  */
-async function snapshotDevice(vm: VmId, tree: DeviceTree): Promise<number> {
+async function snapshotDevice(
+  install: Install,
+  vm: VmId,
+  tree: DeviceTree,
+): Promise<number> {
   const { name, uuid } = mappedDevice({ id: vm });
   const path = `${tree.dev}/mapper/${name}`;
   const found = await stat(path);
@@ -453,5 +484,30 @@ async function snapshotDevice(vm: VmId, tree: DeviceTree): Promise<number> {
     : undefined;
   if (known?.trim() !== uuid)
     throw new ForeignFileError(path, `is not the device ${uuid}`);
+  // A UUID does not say whose VM has the id: another install's may, on files that this owner must not reach.
+  const overlay = await kernelNameOf(
+    install,
+    snapshotPartFile(install, { vm, image: "" }, "overlay"),
+  );
+  const below = await readdir(`${device}/slaves`);
+  const isOurs = (await listLoopDevices(tree)).some(
+    (loop) => below.includes(basename(loop.device)) && isOnFile(loop, overlay),
+  );
+  if (!isOurs) throw new ForeignFileError(path, `is not on ${overlay}`);
   return found.rdev;
+}
+
+/**
+ * A jailer that has only been started goes by the path of its jail: nobody may make another one there meanwhile.
+ * @throws JailUnusableError
+ */
+async function requireEmpty(jail: Jail): Promise<void> {
+  // Not a scan of somebody else's: it may have begun before the launch.
+  const [left] = await jailProcesses(jail, readCommandLines);
+  if (!left) return;
+  throw new JailUnusableError(
+    jail.directory,
+    `has a process: ${String(left.pid)}`,
+    "Stop the VM first",
+  );
 }

@@ -1,4 +1,4 @@
-import { chmod, chown, copyFile, link, mkdir } from "node:fs/promises";
+import { chmod, chown, copyFile, link, mkdir, open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type {
   CommandRunner,
@@ -79,12 +79,8 @@ export async function makeJail(
   const { owner, install } = parties;
   await makeParent(dirname(jailDirectory));
   await removeJailDirectory(jailDirectory, id);
-  // Whoever may enter it meets files that belong to the process in it.
+  // Closed until all is in it: a file whose directory its owner may not enter has a name here before it is looked at.
   await mkdir(jailDirectory, { mode: 0o700 });
-  if (install.uid !== 0) {
-    await chown(jailDirectory, process.getuid?.() ?? 0, install.gid);
-    await chmod(jailDirectory, 0o710);
-  }
   const root = jailRootOf(jailDirectory);
   await mkdir(root, { mode: 0o755 });
   await mkdir(join(root, "run"), { mode: 0o700 });
@@ -110,6 +106,31 @@ export async function makeJail(
     })),
   ])
     await placeInJail(file, parties, commands, signal);
+  // Whoever may enter it meets files that belong to the process in it.
+  if (install.uid !== 0) {
+    await chown(jailDirectory, process.getuid?.() ?? 0, install.gid);
+    await chmod(jailDirectory, 0o710);
+  }
+}
+
+/**
+ * Notes that a process is about to be launched into a jail, out of that one's sight. Its root directory belongs to it from then on, and the
+ * jailer, which follows links as root, must not meet a second time what it has made of it.
+ * @throws JailUnusableError when one was launched before
+ */
+export async function beginLaunch(jailDirectory: string): Promise<void> {
+  try {
+    const mark = await open(join(jailDirectory, "launched"), "wx", 0o600);
+    await mark.close();
+  } catch (error) {
+    if (!hasErrorCode(error, "EEXIST")) throw error;
+    throw new JailUnusableError(
+      jailDirectory,
+      "has had a process before",
+      "Start the VM again",
+      error,
+    );
+  }
 }
 
 /**

@@ -168,7 +168,7 @@ it("refuse input that is none of ours", () => {
 
 describe.runIf(isRoot)("jail.make", () => {
   it("gives a VMM nothing that its owner has not, whatever is in a disk's place", async () => {
-    const { own: directory, secret, make } = await scene();
+    const { own: directory, secret, make, jail } = await scene();
     const disk = `${directory}/root.raw`;
     const before = await stat(secret);
     const refused = async (drive: JailDrive, code: string): Promise<void> => {
@@ -176,7 +176,10 @@ describe.runIf(isRoot)("jail.make", () => {
       const { ctimeMs: _, ...after } = await stat(secret);
       expect(after).toMatchObject({ uid: 0, gid: 0, mode: before.mode });
       expect(await readFile(secret, "utf8")).toBe("secret");
+      // Where a file had a name before it was looked at, its owner has not been.
+      expect((await stat(jail)).mode & 0o777).toBe(0o700);
     };
+    await mkdir(jail, { recursive: true, mode: 0o700 });
     for (const readOnly of [false, true]) {
       await rm(disk, { recursive: true, force: true });
       await symlink(secret, disk);
@@ -269,6 +272,18 @@ describe.runIf(isRoot)("jail.make", () => {
     await writeFile(`${dm}/uuid`, "banger-00000000ffff\n");
     await expect(make()).rejects.toMatchObject({ code: "ERR_FILE_FOREIGN" });
     await writeFile(`${dm}/uuid`, `banger-${vmId}\n`);
+    // That of another install's VM of this id has the same UUID.
+    const loop = `${devices.sys}/block/loop0`;
+    await mkdir(`${devices.sys}/dev/block/${number}/slaves/loop0`, {
+      recursive: true,
+    });
+    for (const name of ["loop", "holders"])
+      await mkdir(`${loop}/${name}`, { recursive: true });
+    await writeFile(`${loop}/dev`, "7:0\n");
+    await writeFile(`${loop}/ro`, "0\n");
+    await writeFile(`${loop}/loop/backing_file`, "/root/vms/x/root.cow\n");
+    await expect(make()).rejects.toMatchObject({ code: "ERR_FILE_FOREIGN" });
+    await writeFile(`${loop}/loop/backing_file`, `${directory}/root.cow\n`);
     await make();
     const node = `${jail}/root/drives/root`;
     expect(await lstat(node)).toMatchObject({
@@ -376,6 +391,35 @@ describe.runIf(isRoot)("jail.launch", () => {
     expect(await readFile(secret, "utf8")).toBe("secret");
   });
 
+  it("launches into a jail once: what its process has made of it is not met by another jailer", async () => {
+    const { secret, make, ask, requests, input, jail } = await scene();
+    const { vm } = input;
+    const launch = () => ask(requests.launch, { vm, ...size }, never);
+    await make(own("root.raw"));
+    const root = `${jail}/root`;
+    const first = await launch();
+    while ((await stat(root)).uid === 0)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    // The jail is its process's until it is locked.
+    await rm(`${root}/firecracker`);
+    await symlink(secret, `${root}/firecracker`);
+    await expect(make(own("root.raw"))).rejects.toThrow(
+      `has a process: ${String(first.pid)}`,
+    );
+    await expect(ask(requests.remove, { vm }, never)).rejects.toThrow(
+      "is left",
+    );
+    expect((await lstat(`${root}/firecracker`)).isSymbolicLink()).toBe(true);
+    await ask(requests.end, { vm }, never);
+    await ask(requests.lock, { vm }, never);
+    await expect(launch()).rejects.toMatchObject({ code: "ERR_JAIL_UNUSABLE" });
+    expect(await readFile(secret, "utf8")).toBe("secret");
+    await ask(requests.remove, { vm }, never);
+    await make(own("root.raw"));
+    await launch();
+    await ask(requests.end, { vm }, never);
+  });
+
   it("runs no program that another than root could change", async () => {
     const { fake, make, ask, requests, input } = await scene();
     await make(own("root.raw"));
@@ -403,6 +447,25 @@ describe.runIf(isRoot)("jail.launch", () => {
 });
 
 describe.runIf(isRoot)("jail.signal and jail.end", () => {
+  it("end a process in the jail that calls itself a jailer", async () => {
+    const { make, ask, requests, input, jail } = await scene();
+    await make(own("root.raw"));
+    const { vm } = input;
+    const script = `use POSIX (); chroot "${jail}/root" or die; chdir "/"; POSIX::setuid(65534); $| = 1; print "in"; sleep 1000`;
+    const args = ["--id", vm, "--api-sock", `/run/${vm}.api`];
+    const base = dirname(dirname(jail));
+    const child = spawn(
+      "/usr/bin/perl",
+      ["-e", script, "--", ...args, "--chroot-base-dir", base],
+      { stdio: ["ignore", "pipe", "ignore"] },
+    );
+    const said = once(child.stdout, "data");
+    const identity = await identityOf(child);
+    await said;
+    await ask(requests.end, { vm }, never);
+    expect(await isAlive(identity)).toBe(false);
+  });
+
   it("reach no process that is not in the jail", async () => {
     const { fake, ask, requests, input, jail } = await scene();
     const handles = await fake.driver.launch(fake.launch, never);

@@ -166,7 +166,25 @@ describe("cgroup", () => {
     await mkdir(cgroup, { recursive: true });
     await writeFile(`${cgroup}/cgroup.kill`, "");
     // A real one can be removed with its files.
-    await expect(removeCgroup(root, vm.id)).rejects.toMatchObject({
+    await expect(removeCgroup(root, vm.id, [0])).rejects.toMatchObject({
+      code: "ENOTEMPTY",
+    });
+    expect(await readFile(`${cgroup}/cgroup.kill`, "utf8")).toBe("1");
+  });
+
+  it("stays as it is with a process of somebody else in it", async () => {
+    const root = await temporaryDirectory();
+    const { vm } = sampleLaunch();
+    const cgroup = `${root}/firecracker/${vm.id}`;
+    await mkdir(cgroup, { recursive: true });
+    await writeFile(`${cgroup}/cgroup.kill`, "");
+    const own = process.getuid?.() ?? 0;
+    await writeFile(`${cgroup}/cgroup.procs`, `${String(process.pid)}\n`);
+    await expect(removeCgroup(root, vm.id, [own + 1])).rejects.toMatchObject({
+      code: "ERR_FILE_FOREIGN",
+    });
+    expect(await readFile(`${cgroup}/cgroup.kill`, "utf8")).toBe("");
+    await expect(removeCgroup(root, vm.id, [own])).rejects.toMatchObject({
       code: "ENOTEMPTY",
     });
     expect(await readFile(`${cgroup}/cgroup.kill`, "utf8")).toBe("1");
@@ -178,7 +196,9 @@ describe("cgroup", () => {
     for (const path of [root, `${root}/firecracker`])
       await writeFile(`${path}/cgroup.kill`, "");
     for (const id of ["", ".", "..", "../firecracker"])
-      await expect(removeCgroup(root, id as VmId)).rejects.toThrow("no id");
+      await expect(removeCgroup(root, id as VmId, [0])).rejects.toThrow(
+        "no id",
+      );
     for (const path of [root, `${root}/firecracker`])
       expect(await readFile(`${path}/cgroup.kill`, "utf8")).toBe("");
   });
@@ -187,8 +207,8 @@ describe("cgroup", () => {
     const root = await temporaryDirectory();
     const { vm } = sampleLaunch();
     await mkdir(`${root}/firecracker/${vm.id}`, { recursive: true });
-    await removeCgroup(root, vm.id);
-    await removeCgroup(root, vm.id);
+    await removeCgroup(root, vm.id, [0]);
+    await removeCgroup(root, vm.id, [0]);
     expect(await isThere(`${root}/firecracker/${vm.id}`)).toBe(false);
     expect(await isThere(`${root}/firecracker`)).toBe(true);
   });

@@ -49,14 +49,23 @@ export type GuestInput = z.output<typeof guestInput>;
 
 export type Opening = z.output<typeof opening>;
 
-export const permitInput = z.strictObject({
-  id: vmId,
-  seconds: z.int().min(1).max(longestPermitSeconds),
-  addresses: z.array(z.ipv4()).min(1).max(mostAddresses),
-  /** every port of every protocol */
-  whole: z.boolean(),
-  services: z.array(z.strictObject({ port, protocol })).max(2 * mostEntries),
-});
+/** Most pairs of an address and a service that one answer opens: each is a line for nft. */
+export const mostPairs = 16_384;
+
+export const permitInput = z
+  .strictObject({
+    id: vmId,
+    seconds: z.int().min(1).max(longestPermitSeconds),
+    addresses: z.array(z.ipv4()).min(1).max(mostAddresses),
+    /** every port of every protocol */
+    whole: z.boolean(),
+    services: z.array(z.strictObject({ port, protocol })).max(2 * mostEntries),
+  })
+  .refine(
+    ({ addresses, services }) =>
+      addresses.length * services.length <= mostPairs,
+    "opens too much at once",
+  );
 
 /** What a name has led to. */
 export type Permit = z.output<typeof permitInput>;

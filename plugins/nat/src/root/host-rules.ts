@@ -68,13 +68,15 @@ export class HostRules {
           translates: false,
           wasOff: false,
         });
-        await this.#iptables.remove(guest);
+        // What keeps it in stands, whatever is met here: only what stays on the bridge may still need an accept.
+        if ((await findBackend(this.#commands, this.#signal)) === "iptables")
+          await this.#iptables.ensure(guest, path);
+        else await this.#iptables.remove(guest);
         return {};
       }
       const backend = await findBackend(this.#commands, this.#signal);
       // What leaves is translated and accepted from the first packet on, as the mark comes last.
-      if (backend === "iptables")
-        await this.#iptables.ensure(guest, { ...path, uplink });
+      if (backend === "iptables") await this.#iptables.ensure(guest, path);
       await this.#table.ensure(guest, path, {
         translates: backend === "nftables",
         wasOff: !(await this.#forwarding.isOn()),

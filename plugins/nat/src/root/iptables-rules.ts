@@ -1,4 +1,5 @@
 import type { CommandRunner } from "@banger/core";
+import { filtersBridges } from "./bridge-filter.js";
 import type { Guest, Path } from "./guest.js";
 import { Iptables } from "./iptables.js";
 import {
@@ -19,19 +20,20 @@ import type { Holder } from "./rule-names.js";
 export class IptablesRules {
   readonly #iptables: Iptables;
   readonly #commands: CommandRunner;
+  readonly #signal: AbortSignal;
 
   constructor(commands: CommandRunner, signal: AbortSignal) {
     this.#commands = commands;
+    this.#signal = signal;
     this.#iptables = new Iptables(commands, signal);
   }
 
   /** Idempotent. */
-  async ensure(
-    guest: Guest,
-    path: Path & { readonly uplink: string },
-  ): Promise<void> {
-    const wanted = rulesOf(guest, path);
-    for (const chain of chains) {
+  async ensure(guest: Guest, path: Path): Promise<void> {
+    const isFiltered = await filtersBridges(this.#commands, this.#signal);
+    const wanted = rulesOf(guest, { ...path, isFiltered });
+    const isOpen = path.uplink !== undefined;
+    for (const chain of isOpen ? chains : [...chains].reverse()) {
       const rules = wanted.filter((rule) => rule.chain === chain);
       if (rules.length === 0) await this.#close(guest, chain);
       else await this.#open(guest, chain, rules);

@@ -42,27 +42,38 @@ export interface Rule {
 }
 
 /**
- * The rules of one guest that may leave. Pure. The guest's own address may leave by the uplink, and what belongs to its connections come
- * back. They let pass what nothing else may drop; which packets that are our nftables table decides, by the mark.
+ * The rules of one guest. Pure. With an uplink the guest's own address may leave by it, and what belongs to its connections come back. With
+ * a filtered bridge the guest may send to the others of it. They let pass what nothing else may drop; which packets that are our nftables
+ * table decides, by the mark, and on the bridge the network, which has dropped before what an isolated guest sends.
  */
 export function rulesOf(
   guest: Guest,
-  { bridge, uplink }: Path & { readonly uplink: string },
+  { bridge, uplink, isFiltered }: Path & { readonly isFiltered: boolean },
 ): readonly Rule[] {
   const rule = (chain: Chain, match: string, to: string): Rule => ({
     chain,
     line: `-A ${chain.name} ${match} -m comment --comment ${commentOf(guest, guest.tapDevice)} -j ${to}`,
   });
   const address = `${guest.guestIp}/32`;
-  return [
-    rule(translateChain, `-s ${address} -o ${uplink}`, "MASQUERADE"),
-    rule(forwardChain, `-s ${address} -i ${bridge} -o ${uplink}`, "ACCEPT"),
-    rule(
-      forwardChain,
-      `-d ${address} -i ${uplink} -o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED`,
-      "ACCEPT",
-    ),
-  ];
+  const wayOut =
+    uplink === undefined
+      ? []
+      : [
+          rule(translateChain, `-s ${address} -o ${uplink}`, "MASQUERADE"),
+          rule(
+            forwardChain,
+            `-s ${address} -i ${bridge} -o ${uplink}`,
+            "ACCEPT",
+          ),
+          rule(
+            forwardChain,
+            `-d ${address} -i ${uplink} -o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED`,
+            "ACCEPT",
+          ),
+        ];
+  if (!isFiltered) return wayOut;
+  const stay = `-s ${address} -i ${bridge} -o ${bridge}`;
+  return [...wayOut, rule(forwardChain, stay, "ACCEPT")];
 }
 
 /** The lines of `iptables -S CHAIN` that are rules of this VM. Pure. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { CommandRunner, VmId } from "@banger/core";
+import { BangerError, type CommandRunner, type VmId } from "@banger/core";
 import type { Guest, Path, Permit } from "./guest.js";
 import { Nft } from "./nft.js";
 import type { RecordedRefusal } from "./recorded-refusal.js";
@@ -20,6 +20,21 @@ import {
 const switchedOn = "forwarding-was-off";
 
 const table = ["inet", tableName];
+
+/** Most VMs of an install that there are rules of, whether or not they run: each takes the kernel's memory. */
+const mostHolders = 4096;
+
+/** Another VM's rules do not fit. */
+class NatFullError extends BangerError {
+  override readonly code = "ERR_NAT_FULL";
+  override readonly kind = "unavailable";
+  constructor(count: number) {
+    super(
+      `the firewall has rules of ${String(count)} VMs of this install, and takes no more`,
+      { hint: "Remove those of VMs that do not run: banger doctor lists them" },
+    );
+  }
+}
 
 const chain = z.object({
   family: z.string(),
@@ -86,6 +101,8 @@ export class NatTable {
         element.key.join(" ") === own ||
         (element.map === "translated" && element.key[0] === guest.guestIp),
     );
+    if (!inTheWay.some((element) => isOf(guest, element)))
+      await this.#requireRoom(guest);
     await this.#nft.apply([
       ...renderTable(how.translates),
       ...(how.wasOff ? [`add chain ${table.join(" ")} ${switchedOn}`] : []),
@@ -187,6 +204,13 @@ export class NatTable {
         ];
       }),
     );
+  }
+
+  /** @throws NatFullError */
+  async #requireRoom({ id, tag }: Holder): Promise<void> {
+    const holders = await this.holders(tag);
+    if (holders.length >= mostHolders && !holders.includes(id))
+      throw new NatFullError(holders.length);
   }
 
   async #exists(): Promise<boolean> {
