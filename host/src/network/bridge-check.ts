@@ -1,10 +1,16 @@
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
 import type { Check, CommandRunner, Privileged, VmRecord } from "@banger/core";
+import { hasErrorCode } from "../files/error-code.js";
 import { BridgeDevice } from "./bridge-device.js";
 import type { BridgeSettings } from "./bridge-settings.js";
 import { IpCommand, type NamedDevice } from "./ip-command.js";
 import { readNetworkRules } from "./network-requests.js";
 import { tapDeviceNames, vmOfAlias } from "./tap-names.js";
 import type { TapPoolState } from "./tap-pool.js";
+
+/** udev lets everybody open it, for what it gives is decided by who owns a device; containers often do not. */
+const tunDevice = "/dev/net/tun";
 
 /** iproute2, procps and nftables */
 const programs = ["ip", "sysctl", "nft"];
@@ -22,6 +28,8 @@ export interface BridgeCheckDeps {
   readonly poolState: TapPoolState;
   readonly nameservers: readonly string[];
   readonly vms: () => Promise<readonly VmRecord[]>;
+  /** default: the host's */
+  readonly tunDevice?: string;
 }
 
 interface Rules {
@@ -46,6 +54,11 @@ export async function bridgeCheck(deps: BridgeCheckDeps): Promise<Check> {
     return fail(
       `missing: ${missing.join(", ")}`,
       "apt-get install -y --no-install-recommends iproute2 procps nftables",
+    );
+  if (await isTunClosed(privileged, deps.tunDevice))
+    return fail(
+      `this user may not open ${tunDevice}, as a VMM must`,
+      `sudo modprobe tun; sudo chmod 666 ${tunDevice}`,
     );
   const bridge = new BridgeDevice(settings, install.tag, commands);
   const problem = await bridge.problem();
@@ -89,12 +102,26 @@ export async function bridgeCheck(deps: BridgeCheckDeps): Promise<Check> {
       `no more could be made: ${poolState.problem}`,
       "banger daemon logs; the next start of a VM tries again",
     );
-  return deps.nameservers.length > 0
-    ? { ...check, status: "pass", detail }
-    : warn(
-        "the host has no name server that guests can ask, so they find no names",
-        "Name one that is not on a loopback address: /etc/resolv.conf",
-      );
+  const alone =
+    deps.nameservers.length > 0
+      ? ""
+      : "; the host's name servers are on loopback addresses, so guests find names by the plugin dns only";
+  return { ...check, status: "pass", detail: `${detail}${alone}` };
+}
+
+/** A VMM that runs as the daemon's user opens its TAP device itself. */
+async function isTunClosed(
+  { kind }: Privileged,
+  device = tunDevice,
+): Promise<boolean> {
+  if (kind !== "helper") return false;
+  try {
+    await access(device, constants.R_OK | constants.W_OK);
+    return false;
+  } catch (error) {
+    if (hasErrorCode(error, "EACCES", "EPERM", "ENOENT")) return true;
+    throw error;
+  }
 }
 
 /** What does not confine the guests that have a device on the bridge as it should. */
