@@ -38,7 +38,7 @@ export async function takeTraces(guest: GuestHost): Promise<HostTraces> {
     dmsetup ls | grep -v '^No devices' | sed 's/^/mapped /'
     losetup --list --noheadings --output NAME,BACK-FILE | sed 's/^/loop /'
     awk '{ print "mount " $2 }' /proc/mounts
-    find /sys/fs/cgroup -maxdepth 2 -name '*banger*' -o -path '*/firecracker/*' | sed 's/^/cgroup /'
+    find /sys/fs/cgroup -maxdepth 2 -type d \\( -name '*banger*' -o -name 'firecracker' \\) | sed 's/^/cgroup /'
     pgrep -u tester -a | sed 's/^/process /'
   } | LC_ALL=C sort`);
 }

@@ -104,7 +104,10 @@ describe("a system install under systemd", () => {
       ${patience}
       systemctl daemon-reload
       modprobe -a loop dm_snapshot tun bridge
-      losetup --find >/dev/null`);
+      losetup --find >/dev/null
+      # With its first policy iptables makes tables, which stay; and who has them may count on forwarding.
+      sysctl -q -w net.ipv4.ip_forward=1
+      iptables -P FORWARD ACCEPT; iptables -t nat -P PREROUTING ACCEPT`);
     before = await takeTraces(guest);
   });
 
@@ -166,6 +169,24 @@ describe("a system install under systemd", () => {
     const found = checks.flatMap((section) => section.checks);
     expect(found.filter(({ id }) => /privilege/.test(id))).toMatchObject([
       { status: "pass" },
+    ]);
+  });
+
+  it("gives the owner's user namespaces the subordinate ids, in the helper's sandbox", async () => {
+    const maps = await guest.lines(
+      `unshare --user sleep 600 >/dev/null 2>&1 & pid=$!
+      trap "kill $pid" EXIT
+      until [ "$(readlink /proc/$pid/ns/user)" != "$(readlink /proc/self/ns/user)" ]; do sleep 0.1; done
+      python3 /opt/helper-client.py image.map-ids "{\\"pid\\": $pid}"
+      cat /proc/$pid/uid_map /proc/$pid/gid_map`,
+      { user: tester },
+    );
+    const [answer, ...lines] = maps.map((line) => line.trim());
+    expect(JSON.parse(answer ?? "")).toEqual({ ok: true, output: {} });
+    const map = ["0 1000 1", "1 100000 65536"];
+    expect(lines.map((line) => line.replaceAll(/ +/g, " "))).toEqual([
+      ...map,
+      ...map,
     ]);
   });
 

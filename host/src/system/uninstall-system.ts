@@ -2,6 +2,7 @@ import { rm, rmdir, unlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { JoinedError } from "@banger/core";
 import { hasErrorCode } from "../files/error-code.js";
+import { jailedProgram } from "../vmm/firecracker/jail-directory.js";
 import { runAsOwner } from "./as-owner.js";
 import { endHelper } from "./helper-pid-file.js";
 import { newLinkSuffix } from "./install-system.js";
@@ -19,6 +20,11 @@ import {
 } from "./system-plan.js";
 import { Systemctl } from "./systemctl.js";
 import { unitNames } from "./units.js";
+
+/** Where the jailer makes cgroups, below the name of the program. @see Firecracker, docs/jailer.md */
+const cgroupRoot = "/sys/fs/cgroup";
+
+const keptCodes = ["ENOENT", "ENOTDIR", "ENOTEMPTY", "EBUSY", "EROFS"];
 
 /** How much goes. */
 export interface UninstallRequest {
@@ -59,6 +65,9 @@ export async function uninstallSystem(
   const { configDirectory, stateDirectory, cacheDirectory } = systemLayout;
   const data = [configDirectory, stateDirectory, cacheDirectory];
   if (purge) await run.removeData(data);
+  // Made with the first jail and the first cgroup of one.
+  for (const parent of [systemLayout.jailDirectory, cgroupRoot])
+    await run.removeEmpty(join(parent, jailedProgram));
   await run.removeEmpty(systemLayout.jailDirectory);
   await run.removeEmpty(systemLayout.dataDirectory);
   run.throwFailures();
@@ -176,9 +185,8 @@ class Uninstall {
       await rmdir(path);
       this.removed.push(path);
     } catch (error) {
-      // Something is kept in it.
-      if (!hasErrorCode(error, "ENOENT", "ENOTDIR", "ENOTEMPTY"))
-        this.#failures.push(error);
+      // Something is kept in it; EBUSY is a cgroup's word for that, and EROFS that of a container's.
+      if (!hasErrorCode(error, ...keptCodes)) this.#failures.push(error);
     }
   }
 
