@@ -48,6 +48,10 @@ describe.each(lanes)("guests on a bridge that is made $name", (lane) => {
     internet = await Internet.start();
     undo.push(() => internet.stop());
     execFileSync("iptables", ["-P", "FORWARD", lane.policy]);
+    // Somebody's policy is a reason to leave forwarding on, for the files that follow too.
+    undo.push(async () => {
+      execFileSync("iptables", ["-P", "FORWARD", "ACCEPT"]);
+    });
     const pool = `[network]\ntap_pool_size = ${lane.pool}\n`;
     subject = await lane.make(`${pool}${Install.dnsConfig(dnsPort)}`);
     undo.push(() => subject.remove());
