@@ -7,14 +7,14 @@ import { temporaryDirectory } from "../temporary-directory.js";
 
 const web = sampleVm();
 const told: VmRefusals = {
-  egress: { kind: "listed", allow: ["deb.debian.org:443"], recorded: true },
+  egress: { kind: "listed", allow: ["apt.linux.test:443"], recorded: true },
   refusals: [
     {
       at: "2026-01-02T03:04:05.678Z",
       protocol: "tcp",
       address: "192.0.2.7",
       port: 80,
-      name: "deb.debian.org",
+      name: "apt.linux.test",
       count: 12,
     },
     {
@@ -54,10 +54,10 @@ describe("vm why-blocked", () => {
   it("is what is in force, and a table", async () => {
     expect((await whyBlocked(told)).stdout).toBe(
       [
-        "web has NAT and may reach what plugins.nat.allow says: deb.debian.org:443",
+        "web has NAT and may reach what plugins.nat.allow says: apt.linux.test:443",
         "",
         "LAST                     PROTO  ADDRESS    PORT  COUNT  NAME",
-        "2026-01-02 03:04:05 UTC  tcp    192.0.2.7  80    12     deb.debian.org",
+        "2026-01-02 03:04:05 UTC  tcp    192.0.2.7  80    12     apt.linux.test",
         "2026-01-02 03:04:04 UTC  dns    -          -     1      e[2Jvil",
         "2026-01-02 03:04:03 UTC  icmp   192.0.2.8  -     3      -",
         "",

@@ -36,7 +36,7 @@ export function parseAllowEntry(text: string): AllowEntry {
       { hint },
     );
   const example =
-    'Write an address, subnet or name, and a port if only that: "10.0.0.0/8:443", "192.0.2.7", "deb.debian.org", "*.example.org:443", "10.1.2.3:53/udp"';
+    'Write an address, subnet or name, and a port if only that: "10.0.0.0/8:443", "192.0.2.7", "apt.linux.test", "*.example.org:443", "10.1.2.3:53/udp"';
   if (text !== text.trim() || text === "")
     throw refuse("it is empty, or begins or ends with a blank", example);
   if (/^[[\]0-9a-f:]*:[0-9a-f]*:/i.test(text))
@@ -126,7 +126,7 @@ function parseName(
       "it is neither an address nor a name",
       name.includes("*")
         ? 'A * stands for whole labels at the begin: "*.example.org"'
-        : "Names have letters, digits, hyphens and dots: deb.debian.org",
+        : "Names have letters, digits, hyphens and dots: apt.linux.test",
     );
   // Such as 1.2.3.x or 1.2.3: no name ends so (RFC 3696, 2).
   if (/(^|\.)[0-9]+$/.test(name))

@@ -14,10 +14,10 @@ describe("an entry of allow", () => {
       "10.1.2.3:53/udp",
       { kind: "address", to: "10.1.2.3", port: 53, protocol: "udp" },
     ],
-    ["Deb.Debian.ORG.", { kind: "name", name: "deb.debian.org", below: false }],
+    ["Apt.Linux.TEST.", { kind: "name", name: "apt.linux.test", below: false }],
     [
-      "deb.debian.org:443",
-      { kind: "name", name: "deb.debian.org", below: false, port: 443 },
+      "apt.linux.test:443",
+      { kind: "name", name: "apt.linux.test", below: false, port: 443 },
     ],
     [
       "*.example.org:443/tcp",
@@ -56,13 +56,13 @@ describe("an entry of allow", () => {
     ["10.0.0.0/8/8", /no IPv4 address/],
     ["2001:db8::1", /IPv4 only/],
     ["[::1]:443", /IPv4 only/],
-    ["https://deb.debian.org", /URL/],
-    ["deb..debian.org", /neither/],
-    ["-deb.debian.org", /neither/],
-    ["*deb.debian.org", /neither/],
+    ["https://apt.linux.test", /URL/],
+    ["apt..linux.test", /neither/],
+    ["-apt.linux.test", /neither/],
+    ["*apt.linux.test", /neither/],
     ["a.*.org", /neither/],
     ["**.example.org", /neither/],
-    ["deb.debian.org/8", /neither/],
+    ["apt.linux.test/8", /neither/],
     ['x"; flush ruleset', /neither/],
     ["x\ny", /neither/],
     ["foo.1", /no whole IPv4/],
@@ -91,8 +91,8 @@ it("the section has one key, which may be left out, and an end", () => {
 describe("an allow list", () => {
   const list = new AllowList([
     "10.0.0.0/8:443",
-    "deb.debian.org:443",
-    "deb.debian.org:80/tcp",
+    "apt.linux.test:443",
+    "apt.linux.test:80/tcp",
     "*.example.org",
     "api.example.org:53/udp",
   ]);
@@ -102,7 +102,7 @@ describe("an allow list", () => {
     expect(new AllowList(["192.0.2.7"]).byName).toBe(false);
   });
   it("opens for a name what its entries say together", () => {
-    expect(list.openingOf("deb.debian.org")).toEqual({
+    expect(list.openingOf("apt.linux.test")).toEqual({
       whole: false,
       services: [
         { protocol: "tcp", port: 443 },
@@ -115,7 +115,7 @@ describe("an allow list", () => {
       services: [],
     });
     expect(list.openingOf("a.b.example.org")).toMatchObject({ whole: true });
-    for (const name of ["example.org", "notexample.org", "debian.org", "org"])
+    for (const name of ["example.org", "notexample.org", "linux.test", "org"])
       expect(list.openingOf(name)).toBeUndefined();
     expect(new AllowList(["*:443"]).openingOf("any.example")).toMatchObject({
       whole: false,

@@ -20,7 +20,7 @@ describe("in network mode user", () => {
 describe.each([
   [true, "ACCEPT", {}],
   [true, "DROP", {}],
-  [true, "ACCEPT", { allow: ["10.0.0.0/8:443", "deb.debian.org"] }],
+  [true, "ACCEPT", { allow: ["10.0.0.0/8:443", "apt.linux.test"] }],
   [false, "ACCEPT", {}],
   [false, "DROP", {}],
 ] as const)(

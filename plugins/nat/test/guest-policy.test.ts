@@ -30,27 +30,27 @@ const answer = (name: string, ttlSeconds: number, ...addresses: string[]) => ({
 describe("names of a guest", () => {
   it("are resolved with NAT only, and for guests that run", async () => {
     const { policy, guestEgress } = bench();
-    expect(policy.mayResolve("172.16.0.2", "deb.debian.org")).toBe(false);
+    expect(policy.mayResolve("172.16.0.2", "apt.linux.test")).toBe(false);
     policy.admit(vmOf(true));
-    expect(policy.mayResolve("172.16.0.2", "deb.debian.org")).toBe(true);
+    expect(policy.mayResolve("172.16.0.2", "apt.linux.test")).toBe(true);
     policy.admit(vmOf(false));
-    expect(policy.mayResolve("172.16.0.2", "deb.debian.org")).toBe(false);
-    await guestEgress.resolved(answer("deb.debian.org", 5));
+    expect(policy.mayResolve("172.16.0.2", "apt.linux.test")).toBe(false);
+    await guestEgress.resolved(answer("apt.linux.test", 5));
     policy.forget(vmOf(true));
     expect(guestEgress.nameOf("172.16.0.2", "192.0.2.7")).toBeUndefined();
-    expect(policy.mayResolve("172.16.0.2", "deb.debian.org")).toBe(false);
+    expect(policy.mayResolve("172.16.0.2", "apt.linux.test")).toBe(false);
   });
 
   it("open their addresses with a list, at most once for the time of an answer", async () => {
-    const { policy, permits } = bench(["deb.debian.org:443/tcp", "a.test"]);
+    const { policy, permits } = bench(["apt.linux.test:443/tcp", "a.test"]);
     policy.admit(vmOf(true));
-    await policy.resolved(answer("deb.debian.org", 5));
+    await policy.resolved(answer("apt.linux.test", 5));
     expect(permits).toHaveLength(1);
     expect(permits[0]).toContain("{ 192.0.2.7 . tcp . 443 timeout 60s }");
-    await policy.resolved(answer("deb.debian.org", 5));
+    await policy.resolved(answer("apt.linux.test", 5));
     expect(permits).toHaveLength(1);
     // Of a longer answer, another name's entry, another address.
-    await policy.resolved(answer("deb.debian.org", 300));
+    await policy.resolved(answer("apt.linux.test", 300));
     expect(permits[1]).toContain("timeout 330s");
     await policy.resolved(answer("a.test", 5));
     expect(permits[2]).toMatch(/hosts-\S+ \{ 192\.0\.2\.7 timeout 60s \}/);
@@ -64,11 +64,11 @@ describe("names of a guest", () => {
   it("open nothing without a list, nor without NAT", async () => {
     const open = bench();
     open.policy.admit(vmOf(true));
-    await open.policy.resolved(answer("deb.debian.org", 5));
+    await open.policy.resolved(answer("apt.linux.test", 5));
     expect(open.permits).toEqual([]);
-    const closed = bench(["deb.debian.org"]);
+    const closed = bench(["apt.linux.test"]);
     closed.policy.admit(vmOf(false));
-    await closed.policy.resolved(answer("deb.debian.org", 5));
+    await closed.policy.resolved(answer("apt.linux.test", 5));
     expect(closed.permits).toEqual([]);
   });
 

@@ -130,7 +130,7 @@ describe("hostile input never gets to a program", () => {
       { to: "10.0.0.0/33" },
       { to: "10.0.0.1 } goto pass" },
       { to: "@pass" },
-      { to: "deb.debian.org" },
+      { to: "apt.linux.test" },
       { to: "10.0.0.1", port: -1 },
       { to: "10.0.0.1", port: 1.5 },
       { to: "10.0.0.1", port: 65_536 },
