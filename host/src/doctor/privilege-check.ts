@@ -1,8 +1,12 @@
 import type { Stats } from "node:fs";
-import { lstat, readdir, readFile, realpath } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { lstat, readFile, realpath } from "node:fs/promises";
+import { join } from "node:path";
 import type { Check, Privileged } from "@banger/core";
 import { hasErrorCode } from "../files/error-code.js";
+import {
+  NotRootOwnedError,
+  requireRootOwnedTree,
+} from "../files/root-owned.js";
 import type { InstallRecord } from "../system/install-record.js";
 import { systemLayout } from "../system/layout.js";
 
@@ -14,9 +18,6 @@ interface Promised {
   /** permission bits, exactly */
   readonly mode: number;
 }
-
-/** Most files of the program that are looked at. */
-const mostFiles = 50_000;
 
 export interface PrivilegeCheckDeps {
   readonly privileged: Privileged;
@@ -149,36 +150,18 @@ function describeDifference(
   return undefined;
 }
 
-/** What of the program that root runs somebody else could change. */
+/** What of the program that root runs somebody else could change, the first thing found. */
 async function changeableByOthers(root: string): Promise<readonly string[]> {
   const link = join(root, systemLayout.currentProgram);
-  let program: string;
   try {
-    program = await realpath(link);
+    await requireRootOwnedTree(await realpath(link));
+    return [];
   } catch (error) {
+    if (error instanceof NotRootOwnedError) return [error.message];
     if (hasErrorCode(error, "ENOENT", "ENOTDIR", "EACCES"))
       return [`${systemLayout.currentProgram} leads nowhere`];
     throw error;
   }
-  const above: string[] = [];
-  for (let path = dirname(program); path.length > 1; path = dirname(path))
-    above.push(path);
-  const below = await readdir(program, { recursive: true });
-  const all = [
-    ...above,
-    program,
-    ...below.slice(0, mostFiles).map((name) => join(program, name)),
-  ];
-  const bad: string[] = [];
-  for (const path of all) {
-    const found = await statsOf(path);
-    if (!found || found.isSymbolicLink()) continue;
-    // In a sticky directory nobody can rename what is another's.
-    const isOpen = (found.mode & 0o022) !== 0 && (found.mode & 0o1000) === 0;
-    if (found.uid !== 0 || isOpen)
-      bad.push(`${path} can be changed by others than root`);
-  }
-  return bad;
 }
 
 /** @see proc(5), /proc/pid/status: CapEff and CapPrm */

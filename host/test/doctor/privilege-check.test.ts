@@ -146,13 +146,13 @@ describe.runIf(process.getuid?.() === 0)("a system install", () => {
           4711,
           4711,
         ),
-      "program-x/cli/banger.js can be changed by others than root",
+      "program-x/cli/banger.js belongs to uid 4711, so root cannot trust it",
     ],
     [
       "everybody can change a directory above the program",
       (): Promise<void> =>
         chmod(dirname(join(root, systemLayout.programsDirectory)), 0o777),
-      "/usr/local/lib can be changed by others than root",
+      "/usr/local/lib is writable by others (mode 777), so root cannot trust it",
     ],
     [
       "no program is chosen",
