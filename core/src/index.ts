@@ -4,6 +4,7 @@ export * from "./errors.js";
 export * from "./model/check.js";
 export * from "./model/guest-config.js";
 export * from "./model/image.js";
+export * from "./model/ipv4.js";
 export * from "./model/json.js";
 export * from "./model/machine-config.js";
 export type * from "./model/operation-record.js";

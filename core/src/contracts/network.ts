@@ -66,3 +66,10 @@ export function macAddress(id: VmId): string {
   const bytes = id.slice(0, 10).match(/../g) ?? [];
   return ["02", ...bytes].join(":");
 }
+
+/** Bridges of guests: names that only we give, within the 15 characters of IFNAMSIZ. */
+export const guestBridgeName = /^br-fc(?:-[a-z0-9]{1,9})?$/;
+
+/** TAP devices of guests: made for one VM, or of the pool. */
+export const guestTapName =
+  /^(?:tap-fc-[0-9a-f]{8}|tap-pool-(?:0|[1-9][0-9]{0,5}))$/;

@@ -1,4 +1,4 @@
-import { leastMemoryMiB } from "@banger/core";
+import { guestBridgeName, leastMemoryMiB } from "@banger/core";
 import { z } from "zod";
 import {
   bridgeAddressValue,
@@ -124,7 +124,7 @@ export const configSchema = z.strictObject({
       bridge: z
         .string()
         .regex(
-          /^br-fc(?:-[a-z0-9]{1,9})?$/,
+          guestBridgeName,
           "must be br-fc, or br-fc- and 1 to 9 of a to z and 0 to 9",
         )
         .default("br-fc")

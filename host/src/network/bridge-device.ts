@@ -1,7 +1,11 @@
-import type { CommandRunner } from "@banger/core";
+import {
+  overlap,
+  parseCidr,
+  renderSubnet,
+  type CommandRunner,
+} from "@banger/core";
 import type { BridgeSettings } from "./bridge-settings.js";
 import { IpCommand, type NetworkDevice } from "./ip-command.js";
-import { overlap, parseCidr, renderSubnet } from "./ipv4.js";
 import { NetworkConflictError } from "./network-errors.js";
 import { installAlias } from "./tap-names.js";
 

@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import {
+  renderIpv4,
+  renderSubnet,
   isBangerError,
   JoinedError,
   macAddress,
@@ -19,7 +21,6 @@ import { requireGuestAddress, type BridgeSettings } from "./bridge-settings.js";
 import { hostNameservers } from "./host-nameservers.js";
 import type { HostNetwork } from "./host-network.js";
 import { IpCommand } from "./ip-command.js";
-import { renderIpv4, renderSubnet } from "./ipv4.js";
 import { NetworkFullError } from "./network-errors.js";
 import { prepareNetwork, removeNetwork } from "./network-requests.js";
 import {

@@ -1,14 +1,15 @@
-import { InvalidValueError } from "@banger/core";
-import { NetworkConflictError } from "./network-errors.js";
 import {
-  covers,
+  guestBridgeName,
+  isPrivateSubnet,
   parseCidr,
   parseIpv4,
   renderIpv4,
   renderSubnet,
   size,
   type Subnet,
-} from "./ipv4.js";
+  InvalidValueError,
+} from "@banger/core";
+import { NetworkConflictError } from "./network-errors.js";
 
 /** The bridge of one install. */
 export interface BridgeSettings {
@@ -21,17 +22,9 @@ export interface BridgeSettings {
   readonly guests: number;
 }
 
-/** Ranges that nobody has on the internet: RFC 1918, and RFC 6598 between providers and their customers. */
-const privateRanges = [
-  "10.0.0.0/8",
-  "172.16.0.0/12",
-  "192.168.0.0/16",
-  "100.64.0.0/10",
-].flatMap((range) => parseCidr(range) ?? []);
-
 /** Has this device a name that a bridge of ours may have? Pure. */
 export function isBridgeName(name: string): boolean {
-  return /^br-fc(?:-[a-z0-9]{1,9})?$/.test(name);
+  return guestBridgeName.test(name);
 }
 
 /**
@@ -59,7 +52,7 @@ export function parseBridgeSettings(
   const { first, prefix } = cidr;
   const subnet = { first, prefix };
   if (prefix < 8 || prefix > 30) throw refuse("the prefix must be 8 to 30");
-  if (!privateRanges.some((range) => covers(range, subnet)))
+  if (!isPrivateSubnet(subnet))
     throw refuse(`${renderSubnet(subnet)} is not private`);
   if (cidr.address !== first + 1)
     throw refuse(

@@ -1,4 +1,4 @@
-import type { VmId } from "@banger/core";
+import { guestTapName, type VmId } from "@banger/core";
 
 /** What the names of pool devices end in: below this, as IFNAMSIZ leaves 15 characters. */
 export const poolNumbers = 1_000_000;
@@ -15,12 +15,12 @@ export function tapDeviceNames(id: VmId): readonly [string, ...string[]] {
 
 /** Has this device a name that only we give? Pure. */
 export function isTapDeviceName(name: string): boolean {
-  return /^tap-fc-[0-9a-f]{8}$/.test(name) || isPoolDeviceName(name);
+  return guestTapName.test(name);
 }
 
 /** Is it the name of a device that may be in a pool? Pure. */
 export function isPoolDeviceName(name: string): boolean {
-  return /^tap-pool-(?:0|[1-9][0-9]{0,5})$/.test(name);
+  return guestTapName.test(name) && name.startsWith("tap-pool-");
 }
 
 /** @param number less than {@link poolNumbers} */

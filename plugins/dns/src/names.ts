@@ -1,6 +1,11 @@
 import { isIPv4 } from "node:net";
-import { InvalidValueError, parseVmName } from "@banger/core";
-import { covers, parseSubnet, type Subnet } from "./ipv4.js";
+import {
+  covers,
+  parseCidr,
+  type Subnet,
+  InvalidValueError,
+  parseVmName,
+} from "@banger/core";
 import { zoneName, type Zone } from "./zone.js";
 
 /** The names of this daemon's VMs, as they are at each moment. */
@@ -71,7 +76,9 @@ export class Names {
 
   /** Says which subnets are guests', so that nobody else is asked for the names of addresses in them. Idempotent. */
   cover(cidrs: readonly string[]): void {
-    const found = cidrs.flatMap((cidr) => parseSubnet(cidr) ?? []);
+    const found: Subnet[] = cidrs
+      .flatMap((cidr) => parseCidr(cidr) ?? [])
+      .map(({ first, prefix }) => ({ first, prefix }));
     const subnets = found.filter(
       (subnet, index) =>
         found.findIndex((other) => covers(other, subnet)) === index,

@@ -1,6 +1,8 @@
 import {
   definePrivilegedRequest,
+  guestBridgeName,
   isBangerError,
+  isPrivateIpv4,
   type Command,
   type Install,
   type PrivilegedContext,
@@ -9,15 +11,13 @@ import {
 import { z } from "zod";
 import { bridgeDevice, type BridgeDevice } from "./bridge-device.js";
 import { DnsRouteError } from "./errors.js";
-import { isPrivateIpv4 } from "./ipv4.js";
 import { renderRedirect, renderRemoval, tableName } from "./redirect-rules.js";
 import { zoneName } from "./zone.js";
 
 /** Netlink and D-Bus answer at once; more is a host in trouble, ms. */
 const timeoutMs = 10_000;
 
-/** `br-fc`, or `br-fc-` and up to nine letters and digits: the network's pattern. */
-const bridge = z.string().regex(/^br-fc(?:-[a-z0-9]{1,9})?$/);
+const bridge = z.string().regex(guestBridgeName);
 
 const routeInput = z.strictObject({
   bridge,

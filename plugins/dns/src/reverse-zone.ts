@@ -1,4 +1,4 @@
-import { covers, type Subnet } from "./ipv4.js";
+import { covers, type Subnet } from "@banger/core";
 import type { Question } from "./query.js";
 import { bareReply, Rcode, type Reply } from "./reply.js";
 import { authorityRecord, Type } from "./resource-record.js";

@@ -1,5 +1,5 @@
 import { isIPv4 } from "node:net";
-import { InvalidValueError } from "@banger/core";
+import { InvalidValueError, parseCidr, renderIpv4 } from "@banger/core";
 
 /** What an entry opens at its destination: every port of every protocol, or one port of one protocol or both. */
 export interface AllowedPort {
@@ -93,23 +93,13 @@ function parseSubnet(text: string, refuse: Refuse): string {
       `${JSON.stringify(length)} is no prefix length`,
       "Write 0 to 32: 10.0.0.0/8",
     );
-  const first = firstOf(address, prefix);
+  const first = renderIpv4(parseCidr(text)?.first ?? 0);
   if (first !== address)
     throw refuse(
       `${address} is in the midst of its subnet`,
       `Write ${first}/${length}, or ${address} for this address alone`,
     );
   return prefix === 32 ? address : text;
-}
-
-function firstOf(address: string, prefix: number): string {
-  return address
-    .split(".")
-    .map((byte, index) => {
-      const bits = Math.min(8, Math.max(0, prefix - 8 * index));
-      return String(Number(byte) & ~(0xff >> bits));
-    })
-    .join(".");
 }
 
 /** @see RFC 1035, 2.3.4: 63 characters a label, 253 a name; RFC 2181, 11: other characters than letters, digits and hyphens, such as _ */

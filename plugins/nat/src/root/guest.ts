@@ -1,13 +1,14 @@
 import { z } from "zod";
-import type { VmId } from "@banger/core";
-import { privateIpv4, tapName } from "./device-names.js";
+import { guestTapName, isPrivateIpv4, type VmId } from "@banger/core";
 
 export const vmId = z
   .string()
   .regex(/^[0-9a-f]{12}$/)
   .transform((id) => id as VmId);
 
-const guestAddress = z.ipv4().regex(privateIpv4);
+const guestAddress = z
+  .ipv4()
+  .refine(isPrivateIpv4, "is no private IPv4 address");
 
 const port = z.int().min(0).max(65_535);
 const protocol = z.enum(["tcp", "udp"]);
@@ -30,7 +31,7 @@ export const longestPermitSeconds = 86_400;
 
 export const guestInput = z.strictObject({
   id: vmId,
-  tapDevice: z.string().regex(tapName),
+  tapDevice: z.string().regex(guestTapName),
   guestIp: guestAddress,
   /** may it leave at all? */
   open: z.boolean(),

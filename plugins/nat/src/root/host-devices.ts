@@ -1,7 +1,14 @@
-import { BangerError, type CommandRunner, type Install } from "@banger/core";
+import {
+  BangerError,
+  covers,
+  guestBridgeName,
+  parseCidr,
+  renderSubnet,
+  type CommandRunner,
+  type Install,
+} from "@banger/core";
 import { z } from "zod";
 import { findDefaultRoute } from "../default-route.js";
-import { bridgeName } from "./device-names.js";
 import type { GuestInput, Path } from "./guest.js";
 
 /** Netlink answers at once, ms. */
@@ -58,7 +65,7 @@ export async function findPath(
   const { tapDevice, guestIp } = guest;
   const tap = await ask(["link", "show", "dev", tapDevice]);
   const bridge = tap?.master;
-  if (bridge === undefined || !bridgeName.test(bridge))
+  if (bridge === undefined || !guestBridgeName.test(bridge))
     throw new NatBridgeError(tapDevice, "is no port of a bridge of guests");
   const device = await ask(["link", "show", "dev", bridge]);
   if (device?.ifalias !== `banger-${install.tag}`)
@@ -66,11 +73,15 @@ export async function findPath(
       tapDevice,
       `is a port of ${bridge}, which is of another install`,
     );
+  const address = parseCidr(guestIp);
   const { addr_info: addresses } =
     (await ask(["-4", "address", "show", "dev", bridge])) ?? {};
   const subnet = addresses
-    ?.map(({ local, prefixlen }) => subnetOf(local, prefixlen))
-    .find(({ prefix, first }) => subnetOf(guestIp, prefix).first === first);
+    ?.flatMap(
+      ({ local, prefixlen }) =>
+        parseCidr(`${local}/${String(prefixlen)}`) ?? [],
+    )
+    .find((each) => address && covers(each, address));
   if (!subnet)
     throw new NatBridgeError(
       tapDevice,
@@ -81,23 +92,7 @@ export async function findPath(
     : undefined;
   return {
     bridge,
-    subnet: `${subnet.first}/${String(subnet.prefix)}`,
+    subnet: renderSubnet(subnet),
     uplink: uplink === bridge ? undefined : uplink,
   };
-}
-
-/** Pure. */
-function subnetOf(
-  address: string,
-  prefix: number,
-): { readonly first: string; readonly prefix: number } {
-  const number = address
-    .split(".")
-    .reduce((sum, byte) => sum * 256 + Number(byte), 0);
-  const size = 2 ** (32 - prefix);
-  const first = Math.floor(number / size) * size;
-  const bytes = [24, 16, 8, 0].map((bits) =>
-    String(Math.floor(first / 2 ** bits) % 256),
-  );
-  return { first: bytes.join("."), prefix };
 }

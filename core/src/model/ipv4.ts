@@ -58,3 +58,22 @@ export function covers(outer: Subnet, inner: Subnet): boolean {
 export function overlap(one: Subnet, other: Subnet): boolean {
   return covers(one, other) || covers(other, one);
 }
+
+/** Ranges that nobody has on the internet: RFC 1918, and RFC 6598 between providers and their customers. */
+const privateRanges = [
+  "10.0.0.0/8",
+  "172.16.0.0/12",
+  "192.168.0.0/16",
+  "100.64.0.0/10",
+].flatMap((range) => parseCidr(range) ?? []);
+
+/** Is every address of a subnet one that nobody has on the internet? Pure. */
+export function isPrivateSubnet(subnet: Subnet): boolean {
+  return privateRanges.some((range) => covers(range, subnet));
+}
+
+/** Is it a dotted address that nobody has on the internet? Pure. */
+export function isPrivateIpv4(text: string): boolean {
+  const first = parseIpv4(text);
+  return first !== undefined && isPrivateSubnet({ first, prefix: 32 });
+}

@@ -1,12 +1,14 @@
 import { expect, it } from "vitest";
 import {
   covers,
+  isPrivateIpv4,
+  isPrivateSubnet,
   overlap,
   parseCidr,
   parseIpv4,
   renderIpv4,
   renderSubnet,
-} from "../../src/network/ipv4.js";
+} from "../../src/model/ipv4.js";
 
 const subnet = (text: string) => {
   const parsed = parseCidr(text);
@@ -54,4 +56,23 @@ it.each([
 ])("%s and %s overlap: %s", (one, other, expected) => {
   expect(overlap(subnet(one), subnet(other))).toBe(expected);
   expect(covers(subnet("0.0.0.0/0"), subnet(one))).toBe(true);
+});
+
+it.each(["10.0.0.1", "172.31.255.254", "192.168.1.1", "100.127.0.1"])(
+  "knows %s as private",
+  (text) => {
+    expect(isPrivateIpv4(text)).toBe(true);
+  },
+);
+
+it.each(["11.0.0.1", "172.32.0.1", "192.169.0.1", "100.128.0.1", "10.0.0", ""])(
+  "does not take %j for private",
+  (text) => {
+    expect(isPrivateIpv4(text)).toBe(false);
+  },
+);
+
+it("takes no subnet for private that is so in part only", () => {
+  expect(isPrivateSubnet(subnet("172.16.0.0/12"))).toBe(true);
+  expect(isPrivateSubnet(subnet("172.16.0.0/11"))).toBe(false);
 });
